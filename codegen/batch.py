@@ -1,0 +1,81 @@
+"""A graph and which inputs carry the batch in, each node's batch axis out.
+
+The batch axis is where vector lanes come from: it is as long for a narrow layer as for a wide
+one, and no op but a reduction mixes its elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from ir.graph import Graph, Node
+from ir.ops.contraction import free_axes
+
+
+def batch_axes(graph: Graph, batch_inputs: Collection[int]) -> dict[Node, int | None]:
+    """For each node the axis that runs over the batch, None where there is none."""
+    tags: dict[Node, int | None] = {}
+    for at, node in enumerate(graph.inputs):
+        tags[node] = 0 if at in batch_inputs and node.type.rank > 0 else None
+    for node in graph.nodes:
+        if node.op.name != "input":
+            tags[node] = _tag(node, tags)
+        elif node not in tags:
+            tags[node] = None
+    return tags
+
+
+def _tag(node: Node, tags: Mapping[Node, int | None]) -> int | None:
+    known = [tags[source] for source in node.inputs]
+    if not any(tag is not None for tag in known):
+        return None
+    family, name = node.op.family, node.op.name
+    if family == "elementwise" or name == "concatenate":
+        found = {tag for tag in known if tag is not None}
+        tag = found.pop()
+        mixed = bool(found) or (name == "concatenate" and tag == node.attrs["axis"])
+        return None if mixed else tag
+    if name == "dot":
+        return _tag_dot(node, known)
+    tag = known[0]
+    if tag is None:
+        return None
+    if family == "reduction":
+        axes = node.attrs["axes"]
+        return None if tag in axes else tag - sum(axis < tag for axis in axes)
+    return _tag_movement(node, tag)
+
+
+def _tag_dot(node: Node, known: list[int | None]) -> int | None:
+    contract, batch = node.attrs["contract"], node.attrs["batch"]
+    offset = len(batch[0])
+    found: set[int] = set()
+    for side, tag in enumerate(known):
+        free = free_axes(node.inputs[side].type.rank, contract[side], batch[side])
+        if tag in batch[side]:
+            found.add(batch[side].index(tag))
+        elif tag in free:
+            found.add(offset + free.index(tag))
+        offset += len(free)
+    return found.pop() if len(found) == 1 else None
+
+
+def _tag_movement(node: Node, tag: int) -> int | None:
+    name, attrs, source = node.op.name, node.attrs, node.inputs[0]
+    if name == "transpose":
+        return int(attrs["perm"].index(tag))
+    if name == "broadcast":
+        axis = int(attrs["axes"][tag])
+        return axis if source.shape[tag] == node.shape[axis] else None
+    if name == "reshape":
+        same = source.shape[: tag + 1] == node.shape[: tag + 1]
+        return tag if same else None
+    if name in ("window", "fold"):
+        return None if tag in attrs["axes"] else tag
+    if name == "pad":
+        return tag if (attrs["low"][tag], attrs["high"][tag]) == (0, 0) else None
+    if name == "slice":
+        return tag if source.shape[tag] == node.shape[tag] else None
+    if name == "flip":
+        return None if tag in attrs["axes"] else tag
+    return None

@@ -1,0 +1,61 @@
+"""A graph in, a program out: fuse, lower, schedule, emit, build or fetch from the cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from codegen import vector
+from codegen.cache import build_objects
+from codegen.native import host, load_object
+from codegen.nests import Kernels, build_nests
+from codegen.program import Program, Report
+from codegen.schedule import Schedule, schedule
+from ir.dims import symbols
+from ir.errors import UnsupportedError
+from ir.graph import Graph
+from ir.passes import run_passes
+
+
+def compile_graph(
+    graph: Graph,
+    donated: Mapping[int, int] | None = None,
+    batch_inputs: Collection[int] = (),
+    name: str = "step",
+    spelling: str = "vector",
+) -> Program:
+    """Compile ``graph`` for this CPU.
+
+    ``donated`` maps an output to the input whose memory it takes over; ``batch_inputs`` are the
+    inputs whose axis 0 runs over the batch. Raises ``UnsupportedError`` for an op or a spelling
+    that has no lowering.
+    """
+    started = time.perf_counter()
+    donated = dict(donated or {})
+    kernels, plans = plan_kernels(run_passes(graph), donated, batch_inputs)
+    dims = dim_slots(graph)
+    if spelling != "vector":
+        raise UnsupportedError(f"no spelling called {spelling!r}; there is: vector")
+    code = vector.Module(plans, dims)
+    blob, hit = build_objects([name, code.key], code.text)
+    found = load_object(blob, sorted(set(code.names)))
+    report = Report(
+        time.perf_counter() - started, hit, len(plans), len(set(code.names)), spelling
+    )
+    addresses = [found[symbol] for symbol in code.names]
+    return Program(kernels, plans, addresses, dims, donated, report)
+
+
+def plan_kernels(
+    graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]
+) -> tuple[Kernels, Sequence[Schedule]]:
+    """The nests of an already simplified graph, each with its schedule."""
+    kernels = build_nests(graph, donated, batch_inputs)
+    registers = host().vector_registers
+    return kernels, [schedule(nest, registers) for nest in kernels.nests]
+
+
+def dim_slots(graph: Graph) -> dict[str, int]:
+    """The place of each symbol in the table of run-time sizes."""
+    names = {n for node in graph.inputs for size in node.shape for n in symbols(size)}
+    return {symbol: at for at, symbol in enumerate(sorted(names))}

@@ -1,0 +1,259 @@
+"""A graph in, clusters out: which nodes share a kernel, and which values reach memory.
+
+Every contraction and reduction is the core of a cluster. Elementwise nodes over the same points
+join the latest cluster they read from (an epilogue: bias, activation, the optimizer's update);
+nodes before a core are computed where it reads them (a prologue), unless the cost model says that
+storing them once is cheaper. A pooling window that does not overlap joins the contraction it
+reads. Cluster ``k`` reads only from clusters before it, so there is never a cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from codegen.index import Axis
+from codegen.lower import overlaps
+from ir.dims import Size
+from ir.graph import Graph, Node
+
+VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
+CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
+SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
+
+Places = tuple[Axis | None, ...]  # for each dimension of a node the cluster axis it lies on
+
+
+@dataclass
+class Cluster:
+    """The nodes of one kernel while it is being planned."""
+
+    number: int
+    axes: tuple[Axis, ...]
+    shape: tuple[Size, ...]
+    core: list[Node] = field(default_factory=list)
+    members: dict[Node, Places] = field(default_factory=dict)
+    inner: set[Node] = field(default_factory=set)  # computed inside, no longer attachable
+    reason: str = ""
+
+    @property
+    def inlined(self) -> frozenset[Node]:
+        return frozenset(self.members) | self.inner
+
+
+class Fusion:
+    """Assigns every node of a graph to a cluster or leaves it free to be inlined."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.users = graph.users()
+        self.outputs = set(graph.outputs)
+        self.clusters: list[Cluster] = []
+        self.home: dict[Node, int] = {}
+        self.member: dict[Node, int] = {}
+        self._cost: dict[Node, tuple[float, int]] = {}
+        for node in graph.nodes:
+            self._place(node)
+
+    def stored(self, cluster: Cluster) -> list[Node]:
+        """The members that someone outside reads."""
+        return [
+            node
+            for node in cluster.members
+            if node in self.outputs
+            or any(self.member.get(u) != cluster.number for u in self.users[node])
+        ]
+
+    def _place(self, node: Node) -> None:
+        self.home[node] = max((self.home[source] for source in node.inputs), default=-1)
+        if node.op.name == "input":
+            return
+        if self._is_core(node):
+            if not self._join_sibling(node) and not self._join_pool(node):
+                self._start(node, f"core {node.op.name}").core.append(node)
+        elif not self._attach(node) and self._must_store(node):
+            self._join_light(node)
+
+    # -- starting and joining ---------------------------------------------------------------
+
+    def _start(self, node: Node, reason: str) -> Cluster:
+        axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
+        cluster = Cluster(len(self.clusters), axes, node.shape, reason=reason)
+        self.clusters.append(cluster)
+        self._add(cluster, node, tuple(a if a.extent != 1 else None for a in axes))
+        return cluster
+
+    def _add(self, cluster: Cluster, node: Node, places: Places) -> None:
+        cluster.members[node] = places
+        self.member[node] = self.home[node] = cluster.number
+
+    def _is_core(self, node: Node) -> bool:
+        if node.op.name == "dot":
+            return not self._feeds_fold(node)
+        if node.op.name == "fold":
+            return overlaps(node)
+        return node.op.family == "reduction"
+
+    def _feeds_fold(self, node: Node) -> bool:
+        """A data gradient: the fold that reads this dot computes both as one contraction."""
+        while len(self.users[node]) == 1 and node not in self.outputs:
+            (node,) = self.users[node]
+            if node.op.name == "fold":
+                return overlaps(node)
+            if node.op.name != "transpose":
+                return False
+        return False
+
+    def _join_sibling(self, node: Node) -> bool:
+        """Reductions of one value over the same axes share a pass (max and its position)."""
+        if node.op.family != "reduction":
+            return False
+        for cluster in self.clusters:
+            for core in cluster.core:
+                same = core.inputs == node.inputs and core.op.family == "reduction"
+                if same and core.attrs["axes"] == node.attrs["axes"] and core in cluster.members:
+                    self._add(cluster, node, cluster.members[core])
+                    cluster.core.append(node)
+                    return True
+        return False
+
+    def _join_pool(self, node: Node) -> bool:
+        """A small window without overlap over a contraction's result is reduced in its kernel."""
+        window = node.inputs[0]
+        if node.op.family != "reduction" or window.op.name != "window" or overlaps(window):
+            return False
+        base = window.inputs[0]
+        number = self.member.get(base)
+        if number is None or self.home[window] != number:
+            return False
+        cluster = self.clusters[number]
+        size = 1
+        for k in window.attrs["size"]:
+            size *= k
+        last = range(base.type.rank, window.type.rank)
+        if (
+            size > SMALL_WINDOW
+            or tuple(node.attrs["axes"]) != tuple(last)
+            or all(core.op.name not in ("dot", "fold") for core in cluster.core)
+            or not self._only_pooled(cluster, window)
+        ):
+            return False
+        cluster.inner |= set(cluster.members)
+        for old in cluster.members:
+            del self.member[old]
+        cluster.members = {}
+        cluster.axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
+        cluster.shape = node.shape
+        cluster.core = [node]
+        self._add(cluster, node, tuple(a if a.extent != 1 else None for a in cluster.axes))
+        return True
+
+    def _only_pooled(self, cluster: Cluster, window: Node) -> bool:
+        """Whether nobody but this window's reductions reads the cluster's values."""
+        for node in cluster.members:
+            if node in self.outputs:
+                return False
+            for user in self.users[node]:
+                if user not in cluster.members and user is not window:
+                    return False
+        return window not in self.outputs and all(
+            user.op.family == "reduction" for user in self.users[window]
+        )
+
+    def _attach(self, node: Node) -> bool:
+        """Join the latest producer's cluster where the points are the same."""
+        number = self.home[node]
+        if number < 0:
+            return False
+        cluster = self.clusters[number]
+        inside = [s for s in node.inputs if s in cluster.members]
+        late = [s for s in node.inputs if s not in cluster.members and self.home[s] == number]
+        if not inside or late:
+            return False
+        places = cluster.members[inside[0]]
+        if node.op.family == "elementwise":
+            if any(cluster.members[s] != places for s in inside):
+                return False
+        else:
+            moved = self._moved(node, places)
+            if moved is None:
+                return False
+            places = moved
+        self._add(cluster, node, places)
+        return True
+
+    def _moved(self, node: Node, places: Places) -> Places | None:
+        """The places of a transpose, or of a reshape by unit dimensions, read by nobody else."""
+        source = node.inputs[0]
+        if len(self.users[source]) != 1 or source in self.outputs:
+            return None
+        if node.op.name == "transpose":
+            return tuple(places[axis] for axis in node.attrs["perm"])
+        if node.op.name != "reshape":
+            return None
+        if [s for s in source.shape if s != 1] != [s for s in node.shape if s != 1]:
+            return None
+        real = iter([p for p, s in zip(places, source.shape, strict=True) if s != 1])
+        return tuple(None if size == 1 else next(real) for size in node.shape)
+
+    def _join_light(self, node: Node) -> None:
+        """Store a light node: in a cluster over the same shape that may still grow, or its own."""
+        number = self.home[node]
+        for cluster in reversed(self.clusters[max(number, 0) :]):
+            if cluster.core or cluster.shape != node.shape or cluster.number == number:
+                continue
+            own = tuple(a if a.extent != 1 else None for a in cluster.axes)
+            self._add(cluster, node, own)
+            return
+        self._start(node, "stored once for several readers")
+
+    # -- the cost model ---------------------------------------------------------------------
+
+    def _must_store(self, node: Node) -> bool:
+        """Whether computing the free ``node`` once and storing it beats inlining it."""
+        if node in self.outputs:
+            return True
+        if node.op.name in VIEWS or node.type.rank == 0 or node.op.name in ("constant", "iota"):
+            return False
+        if node.op.name in ("size", "concatenate"):
+            return False
+        cost, loads = self.price(node)
+        readers = self._readers(node)
+        if any(reader.op.name == "dot" for reader, _ in readers):
+            return True
+        if any(expands and cost > CHEAP for _, expands in readers):
+            return True
+        return len(readers) > 1 and not (cost <= CHEAP and loads <= 1)
+
+    def price(self, node: Node) -> tuple[float, int]:
+        """Multiplications and loads to compute one element of a free node."""
+        found = self._cost.get(node)
+        if found is None:
+            if node in self.member or node.op.name == "input":
+                found = (0.0, 1)
+            else:
+                parts = [self.price(source) for source in node.inputs]
+                cost = sum(part[0] for part in parts) + node.op.cost
+                found = (cost, sum(part[1] for part in parts))
+            if node not in self.member:
+                self._cost[node] = found
+        return found
+
+    def _readers(self, node: Node) -> list[tuple[Node, bool]]:
+        """Who reads ``node``'s elements, looking through views; and whether repeatedly."""
+        found: dict[Node, bool] = {}
+        stack = [(user, False) for user in self.users[node]]
+        while stack:
+            user, expands = stack.pop()
+            if user.op.name in VIEWS:
+                wider = expands or user.op.name in ("broadcast", "window")
+                stack.extend((u, wider) for u in self.users[user])
+                if user in self.outputs:
+                    found[user] = wider
+            else:
+                found[user] = found.get(user, False) or expands
+        return list(found.items())
+
+
+def fuse(graph: Graph) -> Fusion:
+    """Plan the clusters of ``graph``."""
+    return Fusion(graph)

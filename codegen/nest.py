@@ -1,0 +1,243 @@
+"""Index expressions and scalar operations in, the loop-nest IR out.
+
+A ``Nest`` is one kernel before any decision about loops: its axes, and for each stored value the
+expression to compute at every point. Expressions are a DAG; a ``Reduce`` brings axes of its own.
+Emitters (vector LLVM, Numba source) spell the same nest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codegen.index import Axis, Index, axes_of
+from ir.dims import Size
+from ir.graph import Location
+from ir.types import DType, short
+
+LANES = 16  # batch elements side by side in a "lanes" buffer, and in every vector
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """Memory for one array of logical ``shape``.
+
+    ``batch`` None: row-major. Otherwise "lanes": axis ``batch`` of extent N is split into
+    ``[ceil(N / 16)] ... [16]``, the other axes row-major between.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[Size, ...]
+    batch: int | None = None
+
+    def __str__(self) -> str:
+        lanes = "" if self.batch is None else f" lanes on axis {self.batch}"
+        return f"{self.name}: {short(self.dtype)}{list(self.shape)}{lanes}"
+
+
+class Expr:
+    """A value at one point of the nest. Equal expressions are equal objects by content."""
+
+    if TYPE_CHECKING:  # fields or properties of every subclass
+
+        @property
+        def dtype(self) -> DType: ...
+
+        @property
+        def args(self) -> tuple[Expr, ...]: ...
+
+
+class Leaf(Expr):
+    """An expression without operands."""
+
+    args = ()
+
+
+@dataclass(frozen=True)
+class Const(Leaf):
+    value: float | int | bool
+    dtype: DType
+
+    def __hash__(self) -> int:
+        return hash((str(self.value), self.dtype))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Const)
+            and (str(self.value), self.dtype) == (str(other.value), other.dtype)
+        )
+
+
+@dataclass(frozen=True)
+class Load(Leaf):
+    buffer: Buffer
+    index: tuple[Index, ...]
+
+    @property
+    def dtype(self) -> DType:  # type: ignore[override]
+        return self.buffer.dtype
+
+
+@dataclass(frozen=True)
+class Position(Leaf):
+    """An index as a value."""
+
+    index: Index
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class SizeValue(Leaf):
+    """A (symbolic) size as a value."""
+
+    size: Size
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``0 <= index < size``, and ``index % divisor == 0``."""
+
+    index: Index
+    size: Size
+    divisor: int = 1
+
+
+@dataclass(frozen=True)
+class Guard(Expr):
+    """``body`` where every condition holds, ``fill`` elsewhere; ``body`` is not read there."""
+
+    conditions: tuple[Condition, ...]
+    body: Expr
+    fill: Expr
+    _hash: int = field(default=0, repr=False, compare=False)
+
+    @property
+    def dtype(self) -> DType:  # type: ignore[override]
+        return self.body.dtype
+
+    @property
+    def args(self) -> tuple[Expr, ...]:  # type: ignore[override]
+        return (self.body, self.fill)
+
+    def __hash__(self) -> int:
+        return _cached_hash(self, (self.conditions, self.body, self.fill))
+
+
+@dataclass(frozen=True)
+class Apply(Expr):
+    """An elementwise op of the table (or ``threefry``: key words and a position)."""
+
+    op: str
+    args: tuple[Expr, ...]
+    dtype: DType
+    _hash: int = field(default=0, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        return _cached_hash(self, (self.op, self.args, self.dtype))
+
+
+@dataclass(frozen=True)
+class Reduce(Expr):
+    """``kind`` (sum, prod, max, min, argmax, argmin) of ``body`` over ``axes``, in order."""
+
+    kind: str
+    axes: tuple[Axis, ...]
+    body: Expr
+    dtype: DType
+    _hash: int = field(default=0, repr=False, compare=False)
+
+    @property
+    def args(self) -> tuple[Expr, ...]:  # type: ignore[override]
+        return (self.body,)
+
+    def __hash__(self) -> int:
+        return _cached_hash(self, (self.kind, self.axes, self.body))
+
+
+@dataclass(frozen=True, eq=False)
+class Root:
+    """``buffer[index] = value`` at every point of the nest."""
+
+    buffer: Buffer
+    index: tuple[Index, ...]
+    value: Expr
+
+
+@dataclass(frozen=True, eq=False)
+class Nest:
+    """One kernel: for every point of ``axes`` store every root.
+
+    ``batch`` is the axis that runs over the batch, if one does; ``comment`` says what is fused.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    roots: tuple[Root, ...]
+    batch: Axis | None = None
+    loc: Location | None = None
+    comment: str = ""
+
+    @property
+    def loads(self) -> list[Load]:
+        """Every distinct load of the kernel."""
+        return [e for e in walk([r.value for r in self.roots]) if isinstance(e, Load)]
+
+    @property
+    def buffers(self) -> list[Buffer]:
+        """Buffers read, then written, each once: the order of the kernel's arguments."""
+        used = [load.buffer for load in self.loads] + [root.buffer for root in self.roots]
+        return list(dict.fromkeys(used))
+
+
+def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
+    """Every expression below ``roots`` once, outermost first."""
+    seen: set[int] = set()
+    stack = list(reversed(roots))
+    while stack:
+        expr = stack.pop()
+        if id(expr) in seen:
+            continue
+        seen.add(id(expr))
+        yield expr
+        stack.extend(reversed(expr.args))
+
+
+def free_axes(expr: Expr, memo: dict[int, frozenset[Axis]]) -> frozenset[Axis]:
+    """The axes that the expression's value depends on (a reduction binds its own)."""
+    known = memo.get(id(expr))
+    if known is not None:
+        return known
+    found: frozenset[Axis] = frozenset()
+    if isinstance(expr, Load):
+        found = found.union(*(axes_of(part) for part in expr.index))
+    elif isinstance(expr, Position):
+        found = axes_of(expr.index)
+    elif isinstance(expr, Guard):
+        found = found.union(*(axes_of(c.index) for c in expr.conditions))
+    for arg in expr.args:
+        found |= free_axes(arg, memo)
+    if isinstance(expr, Reduce):
+        found -= set(expr.axes)
+    memo[id(expr)] = found
+    return found
+
+
+def identity_of(kind: str, dtype: DType) -> Any:
+    """The value that leaves a reduction unchanged."""
+    if kind in ("sum", "prod"):
+        return 0 if kind == "sum" else 1
+    low, high = (
+        (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    )
+    return low if kind in ("max", "argmax") else high
+
+
+def _cached_hash(expr: Any, content: tuple[Any, ...]) -> int:
+    if expr._hash == 0:
+        object.__setattr__(expr, "_hash", hash(content) or 1)
+    return int(expr._hash)

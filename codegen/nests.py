@@ -1,0 +1,327 @@
+"""A graph in, its kernels as loop nests out: fusion, layout and order decided.
+
+Values that keep the batch stay in "lanes" order (sixteen rows side by side) inside the program;
+inputs, outputs and state stay row-major as the caller sees them. Where a kernel wants a value in
+the other order, a copy kernel makes it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from codegen.batch import batch_axes
+from codegen.fuse import Cluster, Fusion, fuse
+from codegen.index import ZERO, Axis, Index, axes_of, of_axis
+from codegen.lower import Lowering
+from codegen.nest import LANES, Buffer, Load, Nest, Reduce, Root, walk
+from codegen.schedule import contiguous_axis
+from ir.graph import Graph, Node
+
+SMALL_BATCH = 8  # below this many rows the lanes come from another axis
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """The nests of a program in launch order, and where inputs and outputs live."""
+
+    nests: tuple[Nest, ...]
+    inputs: tuple[Buffer, ...]
+    outputs: tuple[Buffer, ...]
+    copies: tuple[tuple[Buffer, Buffer], ...]  # (from, to) after the last kernel: late state
+    fusion: Fusion
+
+
+def build_nests(
+    graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]
+) -> Kernels:
+    """Plan the kernels of ``graph``."""
+    return _Planner(graph, donated, batch_inputs).plan()
+
+
+class _Planner:
+    def __init__(
+        self, graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]
+    ) -> None:
+        self.graph, self.donated = graph, donated
+        self.fusion = fuse(graph)
+        self.tags = batch_axes(graph, batch_inputs)
+        self.buffers: dict[Node, Buffer] = {}
+        self.swapped: dict[Node, Buffer] = {}  # the same value in the other order
+        self.copy_nests: dict[Node, Nest] = {}
+        self.names: set[str] = set()
+
+    def plan(self) -> Kernels:
+        names = self.graph.input_names or tuple(
+            str(node.attrs.get("name", f"in{at}")) for at, node in enumerate(self.graph.inputs)
+        )
+        for node, name in zip(self.graph.inputs, names, strict=True):
+            self.buffers[node] = self._buffer(name, node, None)
+        targets = self._targets()
+        order = self._order()
+        late: list[tuple[Buffer, Buffer]] = []
+        for cluster in order:
+            for node in self.fusion.stored(cluster):
+                self._assign(node, targets, late, cluster, order)
+        nests: list[Nest] = []
+        done: set[Node] = set()
+        for cluster in order:
+            nest, wanted = self._nest(cluster)
+            for node in wanted:
+                if node not in done:
+                    done.add(node)
+                    nests.append(self.copy_nests[node])
+            nests.append(nest)
+        outputs = []
+        for at, node in enumerate(self.graph.outputs):
+            if node.op.name == "input" and at in self.donated:
+                outputs.append(self.buffers[self.graph.inputs[self.donated[at]]])
+            else:
+                outputs.append(self.buffers[node])
+        inputs = tuple(self.buffers[node] for node in self.graph.inputs)
+        return Kernels(tuple(nests), inputs, tuple(outputs), tuple(late), self.fusion)
+
+    # -- buffers ------------------------------------------------------------------------------
+
+    def _buffer(self, name: str, node: Node, batch: int | None) -> Buffer:
+        clean = "".join(c if c.isalnum() and c.isascii() else "_" for c in name).strip("_") or "t"
+        if clean[0].isdigit():
+            clean = f"t{clean}"
+        unique, at = clean, 1
+        while unique in self.names:
+            at += 1
+            unique = f"{clean}_{at}"
+        self.names.add(unique)
+        return Buffer(unique, node.dtype, node.shape, batch)
+
+    def _targets(self) -> dict[Node, Node]:
+        """For each donated output the input whose memory it takes."""
+        found: dict[Node, Node] = {}
+        for out, into in self.donated.items():
+            node = self.graph.outputs[out]
+            if node.op.name != "input":
+                found.setdefault(node, self.graph.inputs[into])
+        return found
+
+    def _assign(
+        self,
+        node: Node,
+        targets: Mapping[Node, Node],
+        late: list[tuple[Buffer, Buffer]],
+        cluster: Cluster,
+        order: list[Cluster],
+    ) -> None:
+        """Give a stored node its buffer: the donated input's where no one still reads it."""
+        target = targets.get(node)
+        if target is None:
+            lanes = None if node in self.fusion.outputs else self._lanes(node)
+            name = node.op.name if node.op.family != "movement" else "t"
+            self.buffers[node] = self._buffer(name, node, lanes)
+            return
+        after = order[order.index(cluster) + 1 :]
+        read_later = any(target in self._reads(other) for other in after)
+        if not read_later and self._same_point(cluster, node, target):
+            self.buffers[node] = self.buffers[target]
+        else:
+            self.buffers[node] = self._buffer(f"{self.buffers[target].name}_new", node, None)
+            late.append((self.buffers[node], self.buffers[target]))
+
+    def _lanes(self, node: Node) -> int | None:
+        tag = self.tags[node]
+        if tag is None or node.type.rank == 0:
+            return None
+        size = node.shape[tag]
+        return None if isinstance(size, int) and size < SMALL_BATCH else tag
+
+    def _same_point(self, cluster: Cluster, node: Node, target: Node) -> bool:
+        """Whether the kernel reads the old value only where it writes the new one."""
+        own = Buffer("old", target.dtype, target.shape)
+        probe = Lowering({target: own}, cluster.inlined)
+        values = []
+        for member in self.fusion.stored(cluster):
+            index = _index(cluster, member)
+            values.append(probe.element(member, index))
+        mine = _index(cluster, node)
+        loads = [e for e in walk(values) if isinstance(e, Load) and e.buffer is own]
+        return all(load.index == mine for load in loads)
+
+    # -- order ----------------------------------------------------------------------------------
+
+    def _reads(self, cluster: Cluster) -> set[Node]:
+        """Graph inputs and stored nodes that the cluster's kernel reads."""
+        found: set[Node] = set()
+        seen: set[Node] = set()
+        stack = [source for node in cluster.inlined for source in node.inputs]
+        while stack:
+            node = stack.pop()
+            if node in seen or node in cluster.inlined:
+                continue
+            seen.add(node)
+            if node.op.name == "input" or node in self.fusion.member:
+                found.add(node)
+            else:
+                stack.extend(node.inputs)
+        return found
+
+    def _order(self) -> list[Cluster]:
+        """Producers first; a kernel that overwrites state after the kernels that read it."""
+        clusters = self.fusion.clusters
+        targets = self._targets()
+        reads = {c.number: self._reads(c) for c in clusters}
+        before: dict[int, set[int]] = {
+            c.number: {self.fusion.member[n] for n in reads[c.number] if n in self.fusion.member}
+            - {c.number}
+            for c in clusters
+        }
+        ancestors: dict[int, set[int]] = {}
+        for c in clusters:
+            ancestors[c.number] = set(before[c.number]).union(
+                *(ancestors[b] for b in before[c.number])
+            )
+        for c in clusters:
+            for node in self.fusion.stored(c):
+                target = targets.get(node)
+                for other in clusters:
+                    if (
+                        target is not None
+                        and other is not c
+                        and target in reads[other.number]
+                        and c.number not in ancestors[other.number]
+                    ):
+                        before[c.number].add(other.number)
+        return _topological(clusters, before)
+
+    # -- nests ----------------------------------------------------------------------------------
+
+    def _nest(self, cluster: Cluster) -> tuple[Nest, list[Node]]:
+        """The cluster's nest, and the nodes whose swapped copies it reads."""
+        nest = self._lower(cluster, self.buffers)
+        wanted = self._wanted(cluster, nest)
+        if wanted:
+            nest = self._lower(cluster, {**self.buffers, **{n: self.swapped[n] for n in wanted}})
+        return nest, wanted
+
+    def _lower(self, cluster: Cluster, buffers: Mapping[Node, Buffer]) -> Nest:
+        lowering = Lowering(buffers, cluster.inlined)
+        stored = self.fusion.stored(cluster)
+        roots = []
+        for node in stored:
+            index = _index(cluster, node)
+            value = lowering.element(node, index)
+            roots.append(Root(self.buffers[node], index, value))
+        batch = self._batch_axis(cluster)
+        first = (cluster.core or stored)[0]
+        return Nest(
+            f"k{cluster.number}_{_title(cluster)}",
+            tuple(a for a in cluster.axes if a.extent != 1),
+            tuple(roots),
+            batch,
+            first.loc,
+            _comment(cluster),
+        )
+
+    def _batch_axis(self, cluster: Cluster) -> Axis | None:
+        for node, places in cluster.members.items():
+            tag = self.tags[node]
+            if tag is None or places[tag] is None:
+                continue
+            axis = places[tag]
+            assert axis is not None
+            if not isinstance(axis.extent, int) or axis.extent >= SMALL_BATCH:
+                return axis
+        return None
+
+    def _wanted(self, cluster: Cluster, nest: Nest) -> list[Node]:
+        """The nodes that this kernel should read in the other order."""
+        reduces = [e for e in walk([r.value for r in nest.roots]) if isinstance(e, Reduce)]
+        heavy = any(core.op.name in ("dot", "fold") for core in cluster.core)
+        owner = {buffer: node for node, buffer in self.buffers.items()}
+        found: list[Node] = []
+        for load in nest.loads:
+            node = owner[load.buffer]
+            tag = self.tags[node]
+            if tag is None or node.type.rank < 2 or node in found:
+                continue
+            size = node.shape[tag]
+            if isinstance(size, int) and size < SMALL_BATCH:
+                continue
+            lanes = load.buffer.batch is not None
+            if nest.batch is not None:
+                along = nest.batch in axes_of(load.index[tag])
+                swap = not lanes and heavy and along
+            elif lanes:
+                axis = _row_axis(nest, load)
+                swap = axis is not None
+            else:
+                inside = {a for r in reduces for a in r.axes} & axes_of(load.index[tag])
+                swap = heavy and bool(inside) and not self._rows_wanted(nest)
+            if swap:
+                self._swap(node, lanes)
+                found.append(node)
+        return found
+
+    def _rows_wanted(self, nest: Nest) -> bool:
+        return any(_row_axis(nest, load) is not None for load in nest.loads)
+
+    def _swap(self, node: Node, lanes: bool) -> None:
+        """Plan the copy of ``node`` in the other order."""
+        if node in self.swapped:
+            return
+        old = self.buffers[node]
+        word = "rows" if lanes else "lanes"
+        new = self._buffer(f"{old.name}_{word}", node, None if lanes else self.tags[node])
+        self.swapped[node] = new
+        axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
+        index = tuple(of_axis(axis) for axis in axes)
+        tag = self.tags[node]
+        assert tag is not None
+        self.copy_nests[node] = Nest(
+            f"copy_{new.name}",
+            tuple(a for a in axes if a.extent != 1),
+            (Root(new, index, Load(old, index)),),
+            axes[tag],
+            node.loc,
+            f"{old.name} in {'row-major' if lanes else 'lanes'} order",
+        )
+
+
+def _row_axis(nest: Nest, load: Load) -> Axis | None:
+    """A long axis of the nest along which the value's rows are contiguous."""
+    axis = contiguous_axis(nest, load)
+    if axis is None or axis not in nest.axes:
+        return None
+    long = not isinstance(axis.extent, int) or axis.extent >= LANES // 2
+    return axis if long else None
+
+
+def _index(cluster: Cluster, node: Node) -> tuple[Index, ...]:
+    return tuple(ZERO if p is None else of_axis(p) for p in cluster.members[node])
+
+
+def _title(cluster: Cluster) -> str:
+    names = [n.op.name for n in (*cluster.inner, *cluster.members) if n.op.family != "movement"]
+    kept = list(dict.fromkeys(names))
+    return "_".join(kept[:4]) or "copy"
+
+
+def _comment(cluster: Cluster) -> str:
+    names = [n.op.name for n in sorted(cluster.inlined, key=lambda n: n.op.name)]
+    counts = {name: names.count(name) for name in dict.fromkeys(names)}
+    fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())
+    return f"{cluster.reason}; fused: {fused}"
+
+
+def _topological(clusters: Iterable[Cluster], before: Mapping[int, set[int]]) -> list[Cluster]:
+    """Lowest number first among those whose predecessors are done."""
+    waiting = {c.number: c for c in clusters}
+    done: set[int] = set()
+    order: list[Cluster] = []
+    while waiting:
+        ready = [n for n in waiting if before[n] <= done]
+        assert ready, "the clusters depend on each other in a circle"
+        number = min(ready)
+        done.add(number)
+        order.append(waiting.pop(number))
+    return order
+
+

@@ -1,0 +1,328 @@
+"""A nest in, the decisions about its loops out: vector axis, register tile, loop order, sharing.
+
+The vector axis gives the sixteen lanes. The register tile repeats the innermost body over a few
+points so that each value loaded is used several times: its size comes from the target's vector
+registers. Threads share either batch blocks (kernels that keep to their own rows then need no
+barrier between them) or all tiles of the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product as combinations
+from math import ceil
+
+from codegen.index import Axis, axes_of, factor_of
+from codegen.nest import LANES, Guard, Load, Nest, Reduce, free_axes, walk
+
+TILE_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24)
+UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
+WEIGHTS_IN_CACHE = 32 * 1024  # bytes of weights that may be read again for every batch block
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one nest becomes loops."""
+
+    nest: Nest
+    vector: Axis | None
+    tile: Mapping[Axis, int]
+    order: tuple[Axis, ...]
+    unroll: frozenset[Axis]
+    by_batch: bool
+
+    @property
+    def reduces_lanes(self) -> bool:
+        """Whether the lanes are added up at the end instead of stored side by side."""
+        return self.vector is not None and self.vector not in self.nest.axes
+
+    def describe(self) -> str:
+        """One line for people."""
+        tile = " x ".join(f"{axis}:{size}" for axis, size in self.tile.items() if size > 1)
+        share = "batch blocks" if self.by_batch else "tiles"
+        lanes = "none" if self.vector is None else str(self.vector)
+        return f"lanes {lanes}; register tile {tile or 'one point'}; threads share {share}"
+
+
+def schedule(nest: Nest, registers: int = 32) -> Schedule:
+    """Choose the loops of ``nest`` for a target with so many vector registers."""
+    memo: dict[int, frozenset[Axis]] = {}
+    reduces = [e for e in walk([r.value for r in nest.roots]) if isinstance(e, Reduce)]
+    vector = _vector_axis(nest, reduces)
+    unroll = _unrolled(reduces, vector, memo)
+    axes = [axis for axis in nest.axes if axis.extent != 1]
+    core = _core(reduces, memo)
+    by_batch = vector is not None and vector == nest.batch
+    fixed = _full_tiles(nest, core, unroll, vector)
+    budget = registers - 6
+    repeat = _outer_points(reduces, core, memo)
+    tile = _tile(nest, core, axes, vector, fixed, max(1, budget // repeat), memo)
+    return Schedule(nest, vector, tile, _order(nest, axes, vector, core, memo), unroll, by_batch)
+
+
+def contiguous_axis(nest: Nest, load: Load) -> Axis | None:
+    """The axis along which a row-major load reads neighbours."""
+    if not load.index:
+        return None
+    last = load.index[-1]
+    for axis in axes_of(last):
+        alone = all(axis not in axes_of(part) for part in load.index[:-1])
+        if factor_of(last, axis) == 1 and alone:
+            return axis
+    return None
+
+
+def _vector_axis(nest: Nest, reduces: list[Reduce]) -> Axis | None:
+    if nest.batch is not None:
+        return nest.batch
+    if any(r.kind.startswith("arg") for r in reduces):
+        lanes_in: frozenset[Axis] = frozenset(nest.axes)
+    else:
+        lanes_in = frozenset(nest.axes) | {a for r in reduces for a in r.axes}
+    best, best_score = None, 0.0
+    for axis in sorted(lanes_in, key=lambda a: a.name):
+        score = _lane_score(nest, axis, reduces)
+        if score > best_score:
+            best, best_score = axis, score
+    return best
+
+
+def _lane_score(nest: Nest, axis: Axis, reduces: list[Reduce]) -> float:
+    """How well sixteen neighbours along ``axis`` fill the lanes."""
+    extent = axis.extent if isinstance(axis.extent, int) else 4 * LANES
+    if extent < 2:
+        return 0.0
+    inner = axis not in nest.axes
+    if inner and any(axis not in r.axes for r in reduces):
+        return 0.0  # lanes of one reduction only: another would have to run without
+    fill = extent / (LANES * ceil(extent / LANES))
+    score = 0.0
+    for load in nest.loads:
+        steps = _step(load, axis)
+        score += {0: 0.4, 1: 2.0}.get(steps, -0.4)
+    if not inner:
+        for root in nest.roots:
+            score += 1.0 if root.index and factor_of(root.index[-1], axis) == 1 else -0.5
+    else:
+        score -= 0.5
+    return fill * (score + 3.0)
+
+
+def _step(load: Load, axis: Axis) -> int:
+    """0: the load does not move along the axis; 1: neighbours; 2: anything else."""
+    touching = [at for at, part in enumerate(load.index) if axis in axes_of(part)]
+    if not touching:
+        return 0
+    if len(touching) > 1:
+        return 2
+    at = touching[0]
+    batch = load.buffer.batch
+    near = at == batch if batch is not None else at == len(load.index) - 1
+    return 1 if near and factor_of(load.index[at], axis) == 1 else 2
+
+
+def _unrolled(
+    reduces: list[Reduce], vector: Axis | None, memo: dict[int, frozenset[Axis]]
+) -> frozenset[Axis]:
+    """The innermost short axes of each reduction, and all axes that another reduction is inside."""
+    found: set[Axis] = set()
+    for reduce in reduces:
+        room = 8
+        for axis in reversed(reduce.axes):
+            short = isinstance(axis.extent, int) and axis.extent <= min(UNROLL_LIMIT, room)
+            if not short or axis == vector:
+                break
+            found.add(axis)
+            room //= int(axis.extent)  # type: ignore[arg-type]
+        if holds_reduction(reduce, memo):
+            found.update(reduce.axes)
+    return frozenset(found)
+
+
+def holds_reduction(reduce: Reduce, memo: dict[int, frozenset[Axis]]) -> bool:
+    """Whether another reduction inside depends on this one's axes."""
+    return any(
+        isinstance(e, Reduce) and free_axes(e, memo) & set(reduce.axes)
+        for e in walk([reduce.body])
+    )
+
+
+def _core(reduces: list[Reduce], memo: dict[int, frozenset[Axis]]) -> Reduce | None:
+    """The reduction with the most work among those that hold no other."""
+    inner = [r for r in reduces if not holds_reduction(r, memo)]
+    return max(inner, key=lambda r: len(free_axes(r, memo)) + len(r.axes), default=None)
+
+
+def _outer_points(
+    reduces: list[Reduce], core: Reduce | None, memo: dict[int, frozenset[Axis]]
+) -> int:
+    """How many instances of the core one point of the nest needs (a pooling window's size)."""
+    total = 1
+    if core is not None:
+        for reduce in reduces:
+            if reduce is not core and holds_reduction(reduce, memo):
+                size = 1
+                for axis in reduce.axes:
+                    size *= int(axis.extent)  # type: ignore[arg-type]
+                total = max(total, size)
+    return total
+
+
+def _full_tiles(
+    nest: Nest, core: Reduce | None, unroll: frozenset[Axis], vector: Axis | None
+) -> dict[Axis, int]:
+    """Axes whose tile is forced: guarded by an unrolled axis (whole, so that every guard is
+    decided at compile time), or by a loop axis (one, so that the loop's bounds can be clipped)."""
+    forced: dict[Axis, int] = {}
+    if core is None:
+        return forced
+    for expr in walk([core.body]):
+        if not isinstance(expr, Guard):
+            continue
+        for condition in expr.conditions:
+            touched = axes_of(condition.index)
+            inner = touched & set(core.axes)
+            for axis in touched & set(nest.axes):
+                static = isinstance(axis.extent, int) and axis.extent <= 24
+                if inner and inner <= unroll and static and axis != vector:
+                    forced[axis] = int(axis.extent)  # type: ignore[arg-type]
+                elif inner:
+                    forced[axis] = 1
+    return forced
+
+
+def _tile(
+    nest: Nest,
+    core: Reduce | None,
+    axes: list[Axis],
+    vector: Axis | None,
+    fixed: dict[Axis, int],
+    budget: int,
+    memo: dict[int, frozenset[Axis]],
+) -> dict[Axis, int]:
+    """The register tile: most uses per load within the budget, little waste at the edges."""
+    if core is None:
+        return _light_tile(axes, vector)
+    points = budget
+    for size in fixed.values():
+        points //= max(1, size)
+    loads = {
+        (e, _touched(e, axes)) for e in walk([core.body]) if isinstance(e, Load)
+    }
+    inside = free_axes(core, memo)
+    choices: list[list[int]] = []
+    for axis in axes:
+        if axis in fixed:
+            choices.append([fixed[axis]])
+        elif axis not in inside:
+            choices.append([1])
+        else:
+            choices.append(_sizes(axis, axis == vector, nest, max(1, points)))
+    best: tuple[float, tuple[int, ...]] | None = None
+    for sizes in combinations(*choices):
+        count = 1
+        for size in sizes:
+            count *= size
+        limit = max(budget, _product(fixed.values()))
+        if count > limit:
+            continue
+        cost = _cost(axes, sizes, count, loads, vector, nest)
+        if best is None or cost < best[0]:
+            best = (cost, sizes)
+    sizes = best[1] if best else tuple(1 for _ in axes)
+    return dict(zip(axes, sizes, strict=True))
+
+
+def _cost(
+    axes: list[Axis],
+    sizes: tuple[int, ...],
+    count: int,
+    loads: Iterable[tuple[Load, frozenset[Axis]]],
+    vector: Axis | None,
+    nest: Nest,
+) -> float:
+    """Cycles per useful multiply-add of the innermost body, in rough units."""
+    at = dict(zip(axes, sizes, strict=True))
+    read = 0.0
+    for _, touched in loads:
+        times = 1
+        for axis in touched:
+            times *= at[axis]
+        read += times * (1.0 if vector in touched else 0.8)
+    waste = 1.0
+    for axis, size in at.items():
+        if isinstance(axis.extent, int):
+            whole = _steps(axis, axis == vector)
+            waste *= ceil(whole / size) * size / whole if whole % size > 0 else 1.0
+    busy = max(count, read * 0.6) + 0.15 * read + 1.0
+    short = 1.0 + 0.6 * max(0.0, (8 - count) / 8)  # too few chains to hide latency
+    return busy / count * (1.0 + 0.3 * (waste - 1.0)) * short
+
+
+def _sizes(axis: Axis, is_vector: bool, nest: Nest, most: int) -> list[int]:
+    if not isinstance(axis.extent, int):
+        return [1, 2] if is_vector and nest.batch == axis else [1]
+    whole = _steps(axis, is_vector)
+    if is_vector and nest.batch == axis:
+        whole = max(1, whole // 2)  # leave a share of the blocks to another thread
+        return [s for s in (1, 2, 4) if s <= min(whole, most)]
+    return [s for s in TILE_SIZES if s <= min(whole, most)] or [1]
+
+
+def _steps(axis: Axis, is_vector: bool) -> int:
+    extent = int(axis.extent)  # type: ignore[arg-type]
+    return ceil(extent / LANES) if is_vector else extent
+
+
+def _light_tile(axes: list[Axis], vector: Axis | None) -> dict[Axis, int]:
+    """Elementwise kernels: a few points of the innermost axis at once."""
+    tile = dict.fromkeys(axes, 1)
+    rest = [axis for axis in axes if axis != vector and isinstance(axis.extent, int)]
+    if rest:
+        inner = rest[-1]
+        tile[inner] = max(s for s in (1, 2, 4) if int(inner.extent) % s == 0)  # type: ignore[arg-type]
+    return tile
+
+
+def _order(
+    nest: Nest,
+    axes: list[Axis],
+    vector: Axis | None,
+    core: Reduce | None,
+    memo: dict[int, frozenset[Axis]],
+) -> tuple[Axis, ...]:
+    """Batch blocks outermost, unless the weights then stream through the cache for each of them."""
+    batch = nest.batch
+    if batch is None or batch not in axes:
+        return tuple(axes)
+    rest = [axis for axis in axes if axis != batch]
+    heavy = 0
+    if core is not None:
+        for load in (e for e in walk([core.body]) if isinstance(e, Load)):
+            if not any(batch in axes_of(part) for part in load.index):
+                heavy = max(heavy, _bytes(load))
+    first_rest = heavy > WEIGHTS_IN_CACHE and len(rest) == 1
+    return (*rest, batch) if first_rest else (batch, *rest)
+
+
+def _bytes(load: Load) -> int:
+    total = load.dtype.itemsize
+    for size in load.buffer.shape:
+        total *= size if isinstance(size, int) else 64
+    return total
+
+
+def _touched(load: Load, axes: list[Axis]) -> frozenset[Axis]:
+    found: set[Axis] = set()
+    for part in load.index:
+        found |= axes_of(part)
+    return frozenset(found & set(axes))
+
+
+def _product(values: Iterable[int]) -> int:
+    total = 1
+    for value in values:
+        total *= value
+    return total
+

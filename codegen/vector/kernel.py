@@ -1,0 +1,260 @@
+"""A scheduled nest in, the LLVM text of its kernel out.
+
+Loops over the nest's axes are cut into tiles; the ragged last tile of an axis gets code of its
+own. ``void kernel(ptr args, ptr dims, i64 begin, i64 end)`` computes the units ``[begin, end)``:
+batch blocks of sixteen rows, or tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product as combinations
+from math import ceil
+
+from codegen.index import Axis
+from codegen.nest import LANES
+from codegen.schedule import Schedule
+from codegen.vector.address import Addressing, Env, Linear, Place
+from codegen.vector.builder import Builder, Value
+from codegen.vector.evaluate import Evaluator, block_place
+from codegen.vector.memory import Memory
+from ir.dims import Size, evaluate, product
+
+
+@dataclass(frozen=True)
+class Span:
+    """``count`` tiles of ``size`` steps (vectors along the vector axis) from step ``first``."""
+
+    first: int
+    count: Size
+    size: int
+    ragged: bool = False  # the last vector has lanes that do not exist
+
+
+def spans(axis: Axis, size: int, is_vector: bool) -> list[Span]:
+    """The tiles that cover an axis: whole ones, then the ragged rest."""
+    if not isinstance(axis.extent, int):
+        return [Span(0, blocks(axis) if is_vector else axis.extent, 1, is_vector)]
+    steps = ceil(axis.extent / LANES) if is_vector else axis.extent
+    ragged = is_vector and axis.extent % LANES != 0
+    whole = steps // size if not ragged else (steps - 1) // size
+    found = [Span(0, whole, size)] if whole else []
+    if steps > whole * size:
+        found.append(Span(whole * size, 1, steps - whole * size, ragged))
+    return found
+
+
+def blocks(axis: Axis) -> Size:
+    """Vectors along a symbolic axis; the size is named ``N//16`` for the run-time table."""
+    return axis.extent
+
+
+def units(plan: Schedule, env: Mapping[str, int]) -> int:
+    """How many units of work threads share, for the symbols' values in ``env``."""
+    if plan.by_batch:
+        assert plan.vector is not None
+        return ceil(evaluate(plan.vector.extent, env) / LANES)
+    total = 1
+    for axis in plan.order:
+        count = 0
+        for span in spans(axis, plan.tile[axis], axis == plan.vector):
+            tiles = evaluate(span.count, env)
+            count += ceil(tiles / LANES) if _in_vectors(axis, plan) else tiles
+        total *= count
+    return total if all(evaluate(a.extent, env) for a in plan.nest.axes) else 0
+
+
+def _in_vectors(axis: Axis, plan: Schedule) -> bool:
+    """Whether a symbolic span's count is in elements of the vector axis."""
+    return axis == plan.vector and not isinstance(axis.extent, int)
+
+
+class Kernel:
+    """Emits one kernel."""
+
+    def __init__(self, plan: Schedule, dims: Mapping[str, int]) -> None:
+        self.plan, self.b = plan, Builder()
+        self.addressing = Addressing(self.b, dims)
+        slots = {buffer: at for at, buffer in enumerate(plan.nest.buffers)}
+        memory = Memory(self.b, self.addressing, slots)
+        self.evaluator = Evaluator(self.b, plan, self.addressing, memory)
+        self.memory = memory
+
+    def text(self, name: str) -> str:
+        """The function's LLVM text; declarations are in ``self.b.declared``."""
+        if self.plan.by_batch:
+            self._axis(self.plan.order, {}, {})
+        else:
+            self._regions()
+        return self.b.function(name)
+
+    # -- sharing batch blocks -------------------------------------------------------------------
+
+    def _axis(
+        self,
+        left: Sequence[Axis],
+        places: Mapping[Axis, Place],
+        sizes: Mapping[Axis, int],
+    ) -> None:
+        if not left:
+            self._tile(places, sizes, True)
+            return
+        axis, rest = left[0], left[1:]
+        if axis == self.plan.vector:
+            self._blocks(axis, rest, places, sizes)
+            return
+        for span in spans(axis, self.plan.tile[axis], False):
+            tile = {**sizes, axis: span.size}
+            if span.count == 1:
+                start = Place(Linear(offset=span.first))
+                self._axis(rest, {**places, axis: start}, tile)
+                continue
+
+            def body(i: Value, carried: list[Value], tile: dict[Axis, int] = tile) -> list[Value]:
+                self._axis(rest, {**places, axis: Place(Linear(((i, 1),)))}, tile)
+                return carried
+
+            first, stop = self._range(span)
+            self.b.loop(
+                first, stop, span.size, [], body, maybe_empty=False, multiple=span.size
+            )
+
+    def _range(self, span: Span) -> tuple[Value, Value]:
+        first = Value(str(span.first), "i64")
+        if isinstance(span.count, int):
+            return first, Value(str(span.first + span.count * span.size), "i64")
+        return first, self.addressing.size(span.count)
+
+    def _blocks(
+        self,
+        axis: Axis,
+        rest: Sequence[Axis],
+        places: Mapping[Axis, Place],
+        sizes: Mapping[Axis, int],
+    ) -> None:
+        """This thread's batch blocks: in tiles of several blocks, then one by one."""
+        b, tile = self.b, self.plan.tile[axis]
+        lanes = Value(str(LANES), "i64")
+        begin = b.pure("mul i64 {0}, {1}", "i64", Value("%begin", "i64"), lanes)
+        end = b.pure("mul i64 {0}, {1}", "i64", Value("%end", "i64"), lanes)
+        for size in dict.fromkeys((tile, 1)):
+            step = size * LANES
+
+            def body(i: Value, carried: list[Value], size: int = size) -> list[Value]:
+                self._axis(rest, {**places, axis: block_place(i)}, {**sizes, axis: size})
+                return carried
+
+            stop = end
+            if size > 1:
+                span = b.pure("sub i64 {0}, {1}", "i64", end, begin)
+                whole = b.pure(f"sdiv i64 {{0}}, {step}", "i64", span)
+                full = b.pure(f"mul i64 {{0}}, {step}", "i64", whole)
+                stop = b.pure("add i64 {0}, {1}", "i64", begin, full)
+            b.loop(begin, stop, step, [], body, multiple=LANES)
+            begin = stop
+
+    # -- sharing tiles --------------------------------------------------------------------------
+
+    def _regions(self) -> None:
+        """One loop per combination of whole and ragged tiles, over this thread's part of it."""
+        b, order = self.b, self.plan.order
+        choices = [spans(a, self.plan.tile[a], a == self.plan.vector) for a in order]
+        start = Value("0", "i64")
+        for region in combinations(*choices):
+            counts = [
+                self._count(span, axis) for span, axis in zip(region, order, strict=True)
+            ]
+            total = Value("1", "i64")
+            for count in counts:
+                total = self.addressing.times(total, count)
+            stop = self.addressing.plus(start, total)
+            first = b.call("llvm.smax.i64", "i64", Value("%begin", "i64"), start)
+            last = b.call("llvm.smin.i64", "i64", Value("%end", "i64"), stop)
+
+            def body(
+                unit: Value,
+                carried: list[Value],
+                region: tuple[Span, ...] = region,
+                counts: list[Value] = counts,
+                start: Value = start,
+            ) -> list[Value]:
+                self._unit(unit, region, counts, start)
+                return carried
+
+            b.loop(first, last, 1, [], body)
+            start = stop
+
+    def _count(self, span: Span, axis: Axis) -> Value:
+        if isinstance(span.count, int):
+            return Value(str(span.count), "i64")
+        count = self.addressing.size(span.count)
+        if not _in_vectors(axis, self.plan):
+            return count
+        more = self.addressing.plus(count, Value(str(LANES - 1), "i64"))
+        return self.b.pure(f"udiv i64 {{0}}, {LANES}", "i64", more)
+
+    def _unit(
+        self, unit: Value, region: tuple[Span, ...], counts: list[Value], start: Value
+    ) -> None:
+        """Take a unit's number apart into one tile per axis, the last axis fastest."""
+        b = self.b
+        rest = unit
+        if start.name != "0":
+            rest = b.pure("sub i64 {0}, {1}", "i64", unit, start)
+        places: dict[Axis, Place] = {}
+        sizes: dict[Axis, int] = {}
+        items = list(zip(self.plan.order, region, counts, strict=True))
+        for at in range(len(items) - 1, -1, -1):
+            axis, span, count = items[at]
+            sizes[axis] = span.size
+            if count.name == "1":
+                places[axis] = self._at(axis, None, span)
+                continue
+            outermost = all(items[k][2].name == "1" for k in range(at))
+            tile = rest if outermost else b.pure("urem i64 {0}, {1}", "i64", rest, count)
+            if not outermost:
+                rest = b.pure("udiv i64 {0}, {1}", "i64", rest, count)
+            places[axis] = self._at(axis, tile, span)
+        ragged = any(span.ragged for span in region)
+        self._tile(places, sizes, ragged)
+
+    def _at(self, axis: Axis, tile: Value | None, span: Span) -> Place:
+        width = LANES if axis == self.plan.vector else 1
+        lane = 1 if width == LANES else 0
+        offset, step = span.first * width, span.size * width
+        if tile is None:
+            return Place(Linear(offset=offset, step=lane))
+        first = self.b.pure(f"mul i64 {{0}}, {step}", "i64", tile, multiple=step)
+        return Place(Linear(((first, 1),), offset, lane))
+
+    # -- the body ---------------------------------------------------------------------------------
+
+    def _tile(
+        self, places: Mapping[Axis, Place], sizes: Mapping[Axis, int], ragged: bool
+    ) -> None:
+        """Every root at every point of one register tile."""
+        evaluator, nest = self.evaluator, self.plan.nest
+        evaluator.floor = self.b.depth
+        evaluator.full_vectors = not ragged
+        axes = list(self.plan.order)
+        points: list[Env] = []
+        for steps in combinations(*(range(sizes[axis]) for axis in axes)):
+            moved = {
+                axis: self._moved(places[axis], axis, step)
+                for axis, step in zip(axes, steps, strict=True)
+            }
+            points.append(Env(moved))
+        evaluator.resolve([(root.value, env) for env in points for root in nest.roots])
+        for env in points:
+            values = [evaluator.value(root.value, env) for root in nest.roots]
+            mask = evaluator.mask(env)
+            for root, value in zip(nest.roots, values, strict=True):
+                self.memory.store(root.buffer, root.index, env, value, mask)
+
+    def _moved(self, place: Place, axis: Axis, step: int) -> Place:
+        if step == 0:
+            return place
+        by = Linear(offset=step * (LANES if axis == self.plan.vector else 1))
+        block = None if place.block is None else place.block.plus(by)
+        return Place(place.index.plus(by), block, place.lane)

@@ -1,0 +1,143 @@
+"""A float32 vector in, exp, log or tanh of every lane out, by our own polynomials.
+
+Errors are stated in units in the last place (ulp) and hold for the whole range; infinities, NaN
+and overflow behave as in IEEE libraries. Coefficients: minimax fits on the reduced range (Cephes
+single precision, S. Moshier).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+
+from codegen.vector.builder import LANES, Builder, Value, vector_of
+
+V = vector_of("float")
+INT = vector_of("i32")
+M = vector_of("i1")
+
+
+def _f(value: float) -> Value:
+    single = struct.unpack("<f", struct.pack("<f", value))[0]
+    bits = f"0x{struct.unpack('<Q', struct.pack('<d', single))[0]:016X}"
+    return Value(f"<{', '.join([f'float {bits}'] * LANES)}>", V)
+
+
+def _i(value: int) -> Value:
+    return Value(f"<{', '.join([f'i32 {value}'] * LANES)}>", INT)
+
+
+def _fma(b: Builder, x: Value, y: Value, z: Value) -> Value:
+    return b.call("llvm.fmuladd.v16f32", V, x, y, z)
+
+
+def _op(b: Builder, word: str, x: Value, y: Value) -> Value:
+    return b.pure(f"{word} {x.type} {{0}}, {{1}}", x.type, x, y)
+
+
+def _choose(b: Builder, test: str, x: Value, y: Value, yes: Value, no: Value) -> Value:
+    flag = b.pure(f"fcmp {test} {V} {{0}}, {{1}}", M, x, y)
+    return b.pure(f"select {M} {{0}}, {V} {{1}}, {V} {{2}}", V, flag, yes, no)
+
+
+def _horner(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
+    total = _f(coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = _fma(b, total, x, _f(coefficient))
+    return total
+
+
+def _power_of_two(b: Builder, n: Value) -> Value:
+    """``2**n`` for an integer vector in the normal range."""
+    bits = _op(b, "shl", _op(b, "add", n, _i(127)), _i(23))
+    return b.pure(f"bitcast {INT} {{0}} to {V}", V, bits)
+
+
+def exp(b: Builder, x: Value) -> Value:
+    """``e**x`` within 2 ulp; overflow gives infinity, underflow goes gradually to zero."""
+    low = _choose(b, "olt", x, _f(-105.0), _f(-105.0), x)
+    inside = _choose(b, "ogt", low, _f(89.0), _f(89.0), low)
+    n = b.call("llvm.rint.v16f32", V, _op(b, "fmul", inside, _f(1.44269504088896341)))
+    r = _fma(b, n, _f(-0.693359375), inside)
+    r = _fma(b, n, _f(2.12194440e-4), r)
+    p = _horner(
+        b,
+        r,
+        (
+            1.9875691500e-4,
+            1.3981999507e-3,
+            8.3334519073e-3,
+            4.1665795894e-2,
+            1.6666665459e-1,
+            5.0000001201e-1,
+        ),
+    )
+    y = _op(b, "fadd", _fma(b, _op(b, "fmul", r, r), p, r), _f(1.0))
+    safe = _choose(b, "uno", n, n, _f(0.0), n)
+    whole = b.pure(f"fptosi {V} {{0}} to {INT}", INT, safe)
+    half = _op(b, "ashr", whole, _i(1))
+    rest = _op(b, "sub", whole, half)
+    return _op(b, "fmul", _op(b, "fmul", y, _power_of_two(b, half)), _power_of_two(b, rest))
+
+
+def log(b: Builder, x: Value) -> Value:
+    """Natural logarithm within 2 ulp; log(0) is -inf, of negative numbers NaN."""
+    tiny = b.pure(f"fcmp olt {V} {{0}}, {{1}}", M, x, _f(1.17549435e-38))
+    scaled = _op(b, "fmul", x, _f(8388608.0))
+    normal = b.pure(f"select {M} {{0}}, {V} {{1}}, {V} {{2}}", V, tiny, scaled, x)
+    bits = b.pure(f"bitcast {V} {{0}} to {INT}", INT, normal)
+    moved = _op(b, "sub", bits, _i(0x3F3504F3))  # so that the mantissa lies in [sqrt(1/2), sqrt 2)
+    exponent = _op(b, "ashr", moved, _i(23))
+    mantissa = _op(b, "add", _op(b, "and", moved, _i(0x007FFFFF)), _i(0x3F3504F3))
+    m = _op(b, "fsub", b.pure(f"bitcast {INT} {{0}} to {V}", V, mantissa), _f(1.0))
+    e = b.pure(f"sitofp {INT} {{0}} to {V}", V, exponent)
+    shift = b.pure(f"select {M} {{0}}, {V} {{1}}, {V} {{2}}", V, tiny, _f(-23.0), _f(0.0))
+    e = _op(b, "fadd", e, shift)
+    square = _op(b, "fmul", m, m)
+    p = _horner(
+        b,
+        m,
+        (
+            7.0376836292e-2,
+            -1.1514610310e-1,
+            1.1676998740e-1,
+            -1.2420140846e-1,
+            1.4249322787e-1,
+            -1.6668057665e-1,
+            2.0000714765e-1,
+            -2.4999993993e-1,
+            3.3333331174e-1,
+        ),
+    )
+    y = _op(b, "fmul", _op(b, "fmul", m, square), p)
+    y = _fma(b, e, _f(-2.12194440e-4), y)
+    y = _fma(b, square, _f(-0.5), y)
+    y = _fma(b, e, _f(0.693359375), _op(b, "fadd", m, y))
+    y = _choose(b, "oeq", x, _f(float("inf")), x, y)
+    y = _choose(b, "oeq", x, _f(0.0), _f(float("-inf")), y)
+    return _choose(b, "ult", x, _f(0.0), _f(float("nan")), y)
+
+
+def tanh(b: Builder, x: Value) -> Value:
+    """Hyperbolic tangent within 4 ulp: a polynomial near zero, ``1 - 2/(e**2x + 1)`` elsewhere."""
+    size = b.call("llvm.fabs.v16f32", V, x)
+    square = _op(b, "fmul", x, x)
+    p = _horner(
+        b,
+        square,
+        (
+            -5.70498872745e-3,
+            2.06390887954e-2,
+            -5.37397155531e-2,
+            1.33314422036e-1,
+            -3.33332819422e-1,
+        ),
+    )
+    near = _fma(b, _op(b, "fmul", p, square), x, x)
+    grown = _op(b, "fadd", exp(b, _op(b, "fadd", size, size)), _f(1.0))
+    far = _op(b, "fsub", _f(1.0), _op(b, "fdiv", _f(2.0), grown))
+    signed = b.call("llvm.copysign.v16f32", V, far, x)
+    return _choose(b, "olt", size, _f(0.625), near, signed)
+
+
+APPROXIMATIONS: dict[str, Callable[[Builder, Value], Value]] = {"exp": exp, "log": log, "tanh": tanh}

@@ -1,0 +1,81 @@
+"""Scheduled nests in, the LLVM text of a module out; equal kernels are emitted once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from codegen.nest import Load, Nest, walk
+from codegen.schedule import Schedule
+from codegen.vector.kernel import Kernel
+
+
+class Module:
+    """The kernels of one program. ``names`` gives each nest's symbol."""
+
+    def __init__(self, plans: Sequence[Schedule], dims: Mapping[str, int]) -> None:
+        self._plans, self._dims = plans, dims
+        prints = [fingerprint(plan) for plan in plans]
+        self.names = [f"k_{_digest(text)}" for text in prints]
+        self._distinct = dict(zip(self.names, plans, strict=True))
+        self.key = "\n".join([*sorted(self._distinct), str(sorted(dims.items()))])
+
+    def text(self) -> str:
+        """The module: each distinct kernel once, then the declarations they need."""
+        functions, declared = [], {}
+        for name, plan in self._distinct.items():
+            kernel = Kernel(plan, self._dims)
+            functions.append(kernel.text(name))
+            declared.update(kernel.b.declared)
+        return "\n\n".join([*functions, *declared.values(), "!0 = !{}"])
+
+
+def fingerprint(plan: Schedule) -> str:
+    """Everything that the code of a kernel depends on, with buffers numbered, not named."""
+    nest = plan.nest
+    numbers = {buffer: at for at, buffer in enumerate(nest.buffers)}
+    seen: dict[int, int] = {}
+    lines = [
+        f"b{at} {b.dtype} {b.shape} {b.batch}" for b, at in numbers.items()
+    ]
+    exprs = list(walk([root.value for root in nest.roots]))
+    for expr in exprs:
+        seen[id(expr)] = len(seen)
+    for expr in exprs:
+        own = {
+            name: value
+            for name, value in vars(expr).items()
+            if name not in ("args", "body", "fill", "_hash", "buffer")
+        }
+        where = numbers[expr.buffer] if isinstance(expr, Load) else ""
+        below = [seen[id(arg)] for arg in expr.args]
+        lines.append(f"{type(expr).__name__} {where} {below} {_content(own)}")
+    for root in nest.roots:
+        index = [str(part) for part in root.index]
+        lines.append(f"store {numbers[root.buffer]} {index} {seen[id(root.value)]}")
+    return "\n".join([*lines, _loops(plan, nest)])
+
+
+def _content(own: Mapping[str, object]) -> str:
+    parts = []
+    for name, value in sorted(own.items()):
+        if name == "axes":
+            value = [(a.name, a.extent) for a in value]  # type: ignore[attr-defined]
+        elif name == "index":
+            value = [str(p) for p in value] if isinstance(value, tuple) else str(value)
+        elif name == "conditions":
+            value = [(str(c.index), c.size, c.divisor) for c in value]  # type: ignore[attr-defined]
+        parts.append(f"{name}={value!r}")
+    return " ".join(parts)
+
+
+def _loops(plan: Schedule, nest: Nest) -> str:
+    axes = [(a.name, a.extent) for a in nest.axes]
+    tile = [(a.name, n) for a, n in plan.tile.items()]
+    order = [a.name for a in plan.order]
+    unroll = sorted(a.name for a in plan.unroll)
+    return f"{axes} {tile} {order} {unroll} {plan.vector} {plan.by_batch}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

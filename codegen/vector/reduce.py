@@ -1,0 +1,81 @@
+"""A reduction's kind in, the instructions of its running value out.
+
+The state is one value, or two for a position: the best value so far and where it was. A wide
+state holds sixteen partial results (or sixteen results side by side).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codegen.nest import Reduce, identity_of
+from codegen.vector.builder import Builder, Value, element_of, vector_of
+from codegen.vector.scalars import larger, literal, select, spread, suffix, type_of
+
+_ACROSS_FLOAT = {"sum": "fadd", "prod": "fmul", "max": "fmaximum", "min": "fminimum"}
+_ACROSS_INT = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
+
+
+class Accumulator:
+    """Starts, extends and finishes one reduction."""
+
+    def __init__(self, b: Builder, expr: Reduce, wide: bool = False) -> None:
+        self.b, self.kind, self.wide = b, expr.kind, wide
+        self.source, self.dtype = expr.body.dtype, expr.dtype
+        self.width = 2 if self.kind.startswith("arg") else 1
+
+    def start(self) -> list[Value]:
+        """The state before the first element."""
+        first = literal(identity_of(self.kind, self.source), self.source)
+        state = [first, literal(0, self.dtype)][: self.width]
+        return [spread(self.b, v) for v in state] if self.wide else state
+
+    def first(self, value: Value, position: Value | None) -> list[Value]:
+        """The state after one element."""
+        return [value] if position is None else [value, position]
+
+    def combine(self, state: Sequence[Value], value: Value, position: Value | None) -> list[Value]:
+        """The state after another element."""
+        b, best = self.b, state[0]
+        if self.wide or best.is_vector or value.is_vector:
+            value, best = spread(b, value), spread(b, best)
+        if self.kind in ("sum", "prod"):
+            word = {"sum": "add", "prod": "mul"}[self.kind]
+            word = "f" + word if self.source.kind == "f" else word
+            return [b.pure(f"{word} {best.type} {{0}}, {{1}}", best.type, best, value)]
+        better = larger(b, value, best, self.source, "gt" if "max" in self.kind else "lt")
+        if position is None:
+            return [select(b, better, value, best)]
+        if self.source.kind == "f":  # the first NaN wins
+            flag = better.type
+            sound = b.pure(f"fcmp ord {best.type} {{0}}, {{1}}", flag, best, best)
+            better = b.pure(f"and {flag} {{0}}, {{1}}", flag, better, sound)
+        return [select(b, better, value, best), select(b, better, position, state[1])]
+
+    def multiply_add(self, state: Sequence[Value], factors: Sequence[Value]) -> list[Value]:
+        """The state of a sum after a product, fused."""
+        x, y, total = *factors, state[0]
+        if total.is_vector or x.is_vector or y.is_vector:
+            x, y, total = spread(self.b, x), spread(self.b, y), spread(self.b, total)
+        name = f"llvm.fmuladd.{suffix(total.type)}"
+        return [self.b.call(name, total.type, x, y, total)]
+
+    def finish(self, state: Sequence[Value], across: bool) -> Value:
+        """The result; ``across`` adds up the lanes."""
+        total = state[-1]
+        if not across or not total.is_vector:
+            return total
+        element = element_of(total.type)
+        if self.source.kind == "f":
+            name = f"llvm.vector.reduce.{_ACROSS_FLOAT[self.kind]}.{suffix(total.type)}"
+            if self.kind in ("sum", "prod"):
+                first = literal(-0.0 if self.kind == "sum" else 1.0, self.dtype)
+                self.b.declared[name] = f"declare {element} @{name}({element}, {total.type})"
+                text = f"call reassoc {element} @{name}({element} {{0}}, {total.type} {{1}})"
+                return self.b.pure(text, element, first, total)
+            return self.b.call(name, element, total)
+        sign = "" if self.kind in ("sum", "prod") else ("u" if self.source.kind == "u" else "s")
+        name = f"llvm.vector.reduce.{sign}{_ACROSS_INT[self.kind]}.{suffix(total.type)}"
+        return self.b.call(name, element, total)
+
+

@@ -1,0 +1,290 @@
+"""Tensors and numbers in, elementwise results out, with PyTorch's promotion and broadcasting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.dispatch import Operand, apply, broadcast_together, cast, common_dtype, operands, scalar
+from engine.dtypes import float32
+from engine.errors import DTypeError, message
+from engine.locate import user_location
+from engine.scalar import Scalar
+from engine.state import TensorState
+from ir.types import BOOL, F64, is_float
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
+
+
+def _floating(x: Tensor) -> Tensor:
+    return x if is_float(x.value.type.dtype) else cast(x, float32)
+
+
+def _scaled(other: Any, alpha: Any) -> Any:
+    """``alpha * other``; a run-time scalar is not compared, which would specialise on it."""
+    return other if isinstance(alpha, int | float) and alpha == 1 else other * alpha
+
+
+def add(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
+    """``x + alpha * other``."""
+    a, b = operands(x, _scaled(other, alpha))
+    if a.value.type.dtype == BOOL:
+        return apply("or", a, b)
+    return apply("add", a, b)
+
+
+def sub(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
+    """``x - alpha * other``."""
+    return apply("sub", *operands(x, _scaled(other, alpha)))
+
+
+def rsub(x: Tensor, other: Operand) -> Tensor:
+    """``other - x``."""
+    a, b = operands(x, other)
+    return apply("sub", b, a)
+
+
+def mul(x: Tensor, other: Operand) -> Tensor:
+    """``x * other``."""
+    a, b = operands(x, other)
+    if a.value.type.dtype == BOOL:
+        return apply("and", a, b)
+    return apply("mul", a, b)
+
+
+def _quotient(x: Operand, y: Operand) -> Tensor:
+    dtype = common_dtype([x, y])
+    a, b = operands(x, y, dtype=dtype if is_float(dtype) else float32)
+    return apply("div", a, b)
+
+
+def div(x: Tensor, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
+    """``x / other``; integers divide as float32. ``rounding_mode``: None, "floor" or "trunc"."""
+    if rounding_mode is None:
+        return _quotient(x, other)
+    if rounding_mode == "floor":
+        return floor_divide(x, other)
+    dtype = common_dtype([x, other])
+    wide = apply("div", *operands(x, other, dtype=dtype if is_float(dtype) else F64))
+    zero = scalar(wide, 0, wide.value.type.dtype, wide.value.type.shape)
+    down, up = apply("floor", wide), apply("ceil", wide)
+    return cast(apply("select", apply("lt", wide, zero), up, down), dtype)
+
+
+def rdiv(x: Tensor, other: Operand) -> Tensor:
+    """``other / x``."""
+    return _quotient(other, x)
+
+
+def floor_divide(x: Operand, other: Operand) -> Tensor:
+    """``floor(x / other)`` in the promoted dtype; integers are exact up to 2**53."""
+    dtype = common_dtype([x, other])
+    a, b = operands(x, other, dtype=dtype if is_float(dtype) else F64)
+    return cast(apply("floor", apply("div", a, b)), dtype)
+
+
+def remainder(x: Operand, other: Operand) -> Tensor:
+    """``x - other * floor(x / other)``: the sign is the divisor's, as in Python."""
+    a, b = operands(x, other)
+    return apply("sub", a, apply("mul", b, floor_divide(a, b)))
+
+
+def rfloor_divide(x: Tensor, other: Operand) -> Tensor:
+    """``other // x``."""
+    return floor_divide(other, x)
+
+
+def rremainder(x: Tensor, other: Operand) -> Tensor:
+    """``other % x``."""
+    return remainder(other, x)
+
+
+_POWERS: dict[float, Any] = {
+    1: lambda x: x,
+    2: lambda x: apply("mul", x, x),
+    3: lambda x: apply("mul", apply("mul", x, x), x),
+    0.5: lambda x: apply("sqrt", x),
+    -1: lambda x: rdiv(x, 1),
+    -0.5: lambda x: rdiv(apply("sqrt", x), 1),
+    -2: lambda x: rdiv(apply("mul", x, x), 1),
+}
+
+
+def pow(x: Tensor, exponent: Operand) -> Tensor:
+    """``x ** exponent``; small constant exponents become products and roots."""
+    if isinstance(exponent, int | float):
+        dtype = common_dtype([x, exponent])
+        if exponent in _POWERS and (is_float(dtype) or exponent in {1, 2, 3}):
+            out: Tensor = _POWERS[exponent](cast(x, dtype))
+            return out if out is not x else out.clone()
+    return _power(x, exponent)
+
+
+def rpow(x: Tensor, base: Operand) -> Tensor:
+    """``base ** x``."""
+    return _power(base, x)
+
+
+def _power(base: Operand, exponent: Operand) -> Tensor:
+    a, b = operands(base, exponent)
+    dtype = a.value.type.dtype
+    if is_float(dtype):
+        return apply("pow", a, b)
+    return cast(apply("pow", cast(a, F64), cast(b, F64)), dtype)
+
+
+def maximum(x: Tensor, other: Operand) -> Tensor:
+    """The larger of each pair; NaN where either is."""
+    return apply("maximum", *operands(x, other))
+
+
+def minimum(x: Tensor, other: Operand) -> Tensor:
+    """The smaller of each pair; NaN where either is."""
+    return apply("minimum", *operands(x, other))
+
+
+def _comparison(name: str) -> Any:
+    def compare(x: Tensor, other: Operand) -> Tensor:
+        return apply(name, *operands(x, other))
+
+    compare.__name__ = name
+    compare.__doc__ = f"``{name}`` of each pair, as a bool tensor."
+    return compare
+
+
+eq, ne, lt, le, gt, ge = map(_comparison, ("eq", "ne", "lt", "le", "gt", "ge"))
+
+
+def equals(x: Tensor, other: Any) -> Any:
+    """``==``: elementwise; False for what is no tensor and no number (such as None)."""
+    if isinstance(other, TensorState | int | float | Scalar) or hasattr(other, "__array__"):
+        return eq(x, other)
+    return NotImplemented
+
+
+def differs(x: Tensor, other: Any) -> Any:
+    """``!=``: elementwise."""
+    if isinstance(other, TensorState | int | float | Scalar) or hasattr(other, "__array__"):
+        return ne(x, other)
+    return NotImplemented
+
+
+def _logic(name: str) -> Any:
+    def combine(x: Tensor, other: Operand) -> Tensor:
+        return apply(name, *operands(x, other))
+
+    combine.__name__ = name
+    combine.__doc__ = f"Bitwise (on bools: logical) ``{name}``."
+    return combine
+
+
+logical_and, logical_or, logical_xor = map(_logic, ("and", "or", "xor"))
+
+
+def logical_not(x: Tensor) -> Tensor:
+    """``~x`` for bool tensors."""
+    if x.value.type.dtype != BOOL:
+        raise DTypeError(message(user_location(), f"~ takes a bool tensor, not {x.dtype}"))
+    return apply("not", x)
+
+
+def neg(x: Tensor) -> Tensor:
+    """``-x``."""
+    return apply("neg", x)
+
+
+def abs(x: Tensor) -> Tensor:
+    """The absolute value."""
+    return apply("abs", x)
+
+
+def sign(x: Tensor) -> Tensor:
+    """-1, 0 or 1."""
+    return apply("sign", x)
+
+
+def _float_op(name: str) -> Any:
+    def function(x: Tensor) -> Tensor:
+        return apply(name, _floating(x))
+
+    function.__name__ = name
+    function.__doc__ = f"``{name}`` of each element; integers become float32."
+    return function
+
+
+exp, expm1, log, log1p, sqrt, sin, cos, tanh, erf, floor, ceil = map(
+    _float_op,
+    ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "floor", "ceil"),
+)
+
+
+def rsqrt(x: Tensor) -> Tensor:
+    """``1 / sqrt(x)``."""
+    return rdiv(sqrt(x), 1)
+
+
+def reciprocal(x: Tensor) -> Tensor:
+    """``1 / x``."""
+    return rdiv(x, 1)
+
+
+def square(x: Tensor) -> Tensor:
+    """``x * x``."""
+    return apply("mul", x, x)
+
+
+def relu(x: Tensor) -> Tensor:
+    """``max(x, 0)``, NaN kept."""
+    if is_float(x.value.type.dtype):
+        return apply("relu", x)
+    return maximum(x, 0)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """``1 / (1 + exp(-x))``, written so that neither it nor its gradient overflows."""
+    x = _floating(x)
+    kind = x.value.type
+    zero = scalar(x, 0, kind.dtype, kind.shape)
+    one = scalar(x, 1, kind.dtype, kind.shape)
+    positive = apply("ge", x, zero)
+    small = apply("exp", apply("select", positive, apply("neg", x), x))
+    return apply("div", apply("select", positive, one, small), apply("add", one, small))
+
+
+def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """``x`` limited to [min, max]; the gradient passes inside, ends included."""
+    if min is not None:
+        x, low = operands(x, min)
+        x = apply("select", apply("lt", x, low), low, x)
+    if max is not None:
+        x, high = operands(x, max)
+        x = apply("select", apply("gt", x, high), high, x)
+    return x
+
+
+def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
+    """``x`` where ``condition`` holds, else ``y``; all three broadcast."""
+    if not isinstance(x, TensorState) and not isinstance(y, TensorState):
+        dtype = common_dtype([x, y])
+        x = scalar(condition, x, dtype)
+    a, b = operands(x, y)
+    shaped, a, b = broadcast_together(condition, a, b)
+    return apply("select", shaped, a, b)
+
+
+def masked_fill(x: Tensor, mask: Tensor, value: Operand) -> Tensor:
+    """``value`` where ``mask`` holds, else ``x``."""
+    kind = x.value.type
+    filler = value if isinstance(value, TensorState) else scalar(x, value, kind.dtype)
+    shaped, a, b = broadcast_together(mask, cast(filler, kind.dtype), x)
+    return apply("select", shaped, a, b)
+
+
+def isnan(x: Tensor) -> Tensor:
+    """Whether each element is NaN."""
+    return apply("ne", x, x)
+
+
+def isfinite(x: Tensor) -> Tensor:
+    """Whether each element is neither NaN nor infinite."""
+    return eq(x - x, 0)

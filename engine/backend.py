@@ -1,0 +1,63 @@
+"""A graph in, something that runs it out: native kernels, or the interpreter.
+
+The compiler is imported when the first program is built, not with the engine: it costs up to half
+a second, which a program that only loads a checkpoint should not pay.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ir.graph import Graph
+from ir.interpret import interpret
+from ir.table import Array
+
+BACKENDS = ("codegen", "interpreter")
+
+
+class Runnable(Protocol):
+    """What a backend gives: donated outputs are their inputs' arrays, written in place."""
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs for ``inputs``."""
+        ...
+
+
+class Interpreted:
+    """The graph, evaluated op by op with NumPy: the specification, slowly."""
+
+    def __init__(self, graph: Graph, donated: Mapping[int, int]) -> None:
+        self.graph, self.donated = graph, dict(donated)
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs for ``inputs``; nothing is written before everything is computed."""
+        found = interpret(self.graph, inputs)
+        outputs = [np.array(x, order="C") for x in found]
+        for at, source in self.donated.items():
+            np.copyto(inputs[source], outputs[at])
+            outputs[at] = inputs[source]
+        return outputs
+
+
+def build(
+    graph: Graph,
+    donated: Mapping[int, int],
+    batch_inputs: Collection[int] = (),
+    name: str = "step",
+    spelling: str = "vector",
+    backend: str = "codegen",
+) -> Runnable:
+    """A program for ``graph``: ``backend`` is "codegen" (native kernels) or "interpreter"."""
+    if backend == "interpreter":
+        return Interpreted(graph, donated)
+    if backend != "codegen":
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    codegen: Any = importlib.import_module("codegen")
+    program: Runnable = codegen.compile_graph(
+        graph, donated=donated, batch_inputs=batch_inputs, name=name, spelling=spelling
+    )
+    return program

@@ -1,0 +1,202 @@
+"""An op's name, tensors and attributes in, a tensor out: the one door to the op table.
+
+``apply`` is exactly ``ir.make.apply``: nothing is broadcast or promoted. Outside a trace the op is
+evaluated at once; inside it only the node is made. ``operands`` does for the arithmetic methods
+what PyTorch does: one dtype, one shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from engine.dtypes import of_number, promote
+from engine.errors import DTypeError, ShapeError, from_op_error, message
+from engine.locate import user_location
+from engine.modes import modes
+from engine.scalar import Scalar
+from engine.state import TensorState
+from engine.storage import Cell, Value
+from ir import make
+from ir.dims import Dim, Size
+from ir.errors import OpError
+from ir.graph import Node
+from ir.interpret import evaluate_node
+from ir.types import DType, is_float, short
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
+
+Number: TypeAlias = "int | float | bool | Scalar | Dim"
+Operand: TypeAlias = "Tensor | Number"
+Shape: TypeAlias = tuple[Size, ...]
+
+
+def apply(name: str, *tensors: Tensor, **attrs: Any) -> Tensor:
+    """The op ``name`` of the table on ``tensors``; no broadcasting, no promotion.
+
+    Raises ShapeError or DTypeError, the user's line first, where the op's rule is broken.
+    """
+    values = [tensor.value for tensor in tensors]
+    try:
+        node = make.apply(name, *[v.node for v in values], loc=user_location(), **attrs)
+    except OpError as error:
+        raise from_op_error(error) from None
+    return tensors[0]._plain._from_value(record(node, values))
+
+
+def record(node: Node, values: Sequence[Value]) -> Value:
+    """The value of ``node``: evaluated outside a trace, with history where it is wanted."""
+    wants = modes.grad and is_float(node.dtype) and any(v.requires_grad for v in values)
+    sources = tuple(values) if wants else ()
+    if modes.trace is not None:
+        return Value(node.type, None, node, sources, wants)
+    arrays = [v.array for v in values]
+    array = evaluate_node(node, arrays)  # type: ignore[arg-type]
+    if any(array is other for other in arrays):
+        array = array.view()
+    value = Value(node.type, array, node if wants else None, sources, wants)
+    return value
+
+
+def view(name: str, x: Tensor, **attrs: Any) -> Tensor:
+    """As ``apply``, for an op whose result shares its operand's memory, as PyTorch's views do."""
+    out = apply(name, x, **attrs)
+    out._view_op = name
+    array, source = out._cell.array, x._cell.array
+    if modes.trace is not None:
+        modes.trace.note_view(out, x)
+    elif array is not None and source is not None and np.may_share_memory(array, source):
+        value = out.value
+        out._cell = Cell(array, x._cell.counter)
+        value.placed(out._cell, x._cell.counter.version)
+    return out
+
+
+def scalar(like: Tensor, number: Number, dtype: DType, shape: Shape = ()) -> Tensor:
+    """A number as a tensor of ``dtype`` and ``shape``, on the tape of nothing."""
+    if isinstance(number, Scalar):
+        node = make.cast(number.node, dtype)
+    elif isinstance(number, Dim):
+        node = make.size(number, dtype)
+    else:
+        node = make.constant(number, dtype)
+    if modes.trace is not None:
+        if shape:
+            node = make.broadcast(node, shape, ())
+        return like._plain._from_value(Value(node.type, None, node))
+    array = np.full([int(s) for s in shape], node.attrs["value"], dtype)  # type: ignore[call-overload]
+    return like._plain._from_array(array)
+
+
+def operands(*items: Operand, dtype: DType | None = None) -> list[Tensor]:
+    """Tensors and numbers as tensors of one dtype (promoted, or ``dtype``) and one shape."""
+    like = next(item for item in items if isinstance(item, TensorState))
+    tensors = [x for x in items if isinstance(x, TensorState)]
+    if dtype is None:
+        dtype = common_dtype(items)
+    shape = broadcast_shape([t.value.type.shape for t in tensors])
+    out: list[Any] = []
+    for item in items:
+        if isinstance(item, TensorState):
+            out.append(expand_to(cast(item, dtype), shape))  # type: ignore[arg-type]
+        elif isinstance(item, int | float | Scalar | Dim):
+            out.append(scalar(like, item, dtype, shape))  # type: ignore[arg-type]
+        elif isinstance(item, np.ndarray | np.generic):
+            other = like._plain._from_array(np.asarray(item))  # type: ignore[attr-defined]
+            return operands(*[other if x is item else x for x in items], dtype=dtype)
+        else:
+            raise DTypeError(
+                message(user_location(), f"a tensor cannot combine with {type(item).__name__}")
+            )
+    return out
+
+
+def common_dtype(items: Sequence[Any]) -> DType:
+    """PyTorch's promotion over tensors and numbers."""
+    wide, narrow, numbers = [], [], []
+    for item in items:
+        if isinstance(item, TensorState):
+            kind = item.value.type
+            (wide if kind.shape else narrow).append(kind.dtype)
+        elif isinstance(item, np.ndarray | np.generic):
+            (wide if item.ndim else narrow).append(item.dtype)
+        elif isinstance(item, Scalar):
+            numbers.append(of_number(1.0))
+        elif isinstance(item, Dim):
+            numbers.append(of_number(1))
+        else:
+            numbers.append(of_number(item))
+    return promote(wide, narrow, numbers)
+
+
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    """``x`` as ``dtype``; ``x`` itself where it already is."""
+    return x if x.value.type.dtype == dtype else apply("cast", x, dtype=dtype)
+
+
+def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
+    """The shape that all of ``shapes`` broadcast to, aligned at the last axis."""
+    if all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
+    rank = max(len(shape) for shape in shapes)
+    out: list[Size] = []
+    for axis in range(-rank, 0):
+        size: Size = 1
+        for shape in shapes:
+            other = shape[axis] if -axis <= len(shape) else 1
+            if other == 1 or other == size:
+                continue
+            if size != 1:
+                listed = " and ".join(str(list(s)) for s in shapes)
+                raise ShapeError(
+                    message(
+                        user_location(),
+                        f"shapes {listed} do not broadcast: sizes {size} and {other} at axis "
+                        f"{axis + rank}",
+                        "sizes must be equal, or one of them 1",
+                    )
+                )
+            size = other
+        out.append(size)
+    return tuple(out)
+
+
+def expand_to(x: Tensor, shape: Shape) -> Tensor:
+    """``x`` repeated to ``shape``, aligned at the last axis."""
+    own = x.value.type.shape
+    if own == shape:
+        return x
+    axes = tuple(range(len(shape) - len(own), len(shape)))
+    return apply("broadcast", x, shape=tuple(shape), axes=axes)
+
+
+def broadcast_together(*tensors: Tensor) -> list[Tensor]:
+    """The tensors, all repeated to their common shape; dtypes stay."""
+    shape = broadcast_shape([t.value.type.shape for t in tensors])
+    return [expand_to(t, shape) for t in tensors]
+
+
+def axis_of(dim: int, rank: int) -> int:
+    """The axis that a possibly negative ``dim`` names; IndexError outside the rank."""
+    if not -max(rank, 1) <= dim < max(rank, 1):
+        text = f"dimension {dim} is out of range for {rank} dimensions"
+        raise IndexError(message(user_location(), text))
+    return dim % rank if rank else 0
+
+
+def axes_of(dim: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """The axes of a reduction: all for None."""
+    if dim is None or rank == 0:
+        return tuple(range(rank))
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    return tuple(sorted(axis_of(d, rank) for d in dims)) if dims else tuple(range(rank))
+
+
+def describe(x: Tensor) -> str:
+    """``f32[64,10]``."""
+    return f"{short(x.value.type.dtype)}[{','.join(map(str, x.value.type.shape))}]"
+
+

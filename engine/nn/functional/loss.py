@@ -1,0 +1,166 @@
+"""Predictions and targets in, a loss out.
+
+A label picks its log-probability by comparing it with the class numbers: a select and a sum, no
+gather. So a loss fuses with the softmax before it, and its gradient is elementwise.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+from engine.creation import full_like
+from engine.dispatch import apply
+from engine.modes import modes
+from engine.nn.functional.activation import class_mask, log_softmax
+from engine.nn.functional.checks import misfit
+from engine.tensor import Tensor
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The cross-entropy of logits [n, c, ...] and labels [n, ...], or probabilities [n, c, ...].
+
+    Labels are integers; ``ignore_index`` ones count nowhere. Raises ``EngineError`` for labels
+    outside the classes; within a compiled step, where values are not known, the loss is NaN.
+
+    >>> F.cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3])).item()
+    1.3862943649291992
+    """
+    del size_average, reduce  # PyTorch's own relics; here to keep the places of the arguments
+    log_p = log_softmax(input, _class_axis(input))
+    if target.dtype.kind == "f":
+        return _against_probabilities(log_p, target, weight, reduction, label_smoothing)
+    return _against_labels(log_p, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Minus the log-probability that ``input`` [n, c, ...] gives to the labels [n, ...]."""
+    del size_average, reduce
+    return _against_labels(input, target, weight, ignore_index, reduction, 0.0)
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The mean (or 'sum', or 'none' of it) of the squared differences.
+
+    Warns where the two shapes differ and broadcast, as PyTorch does: that is rarely meant.
+    """
+    del size_average, reduce
+    if tuple(input.shape) != tuple(target.shape):
+        warnings.warn(
+            f"mse_loss: input {list(input.shape)} and target {list(target.shape)} differ and "
+            "will be broadcast; reshape one of them if that is not meant",
+            stacklevel=2,
+        )
+    difference = input - target
+    return _reduce(difference * difference, reduction)
+
+
+def _class_axis(input: Tensor) -> int:
+    return 0 if input.ndim == 1 else 1
+
+
+def _against_labels(
+    log_p: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float,
+) -> Tensor:
+    axis = _class_axis(log_p)
+    _check_labels(log_p, target, axis, ignore_index)
+    mask = class_mask(target, log_p.shape, axis)
+    counted = target != ignore_index
+    share = counted.to(log_p.dtype)  # what each label weighs in the mean
+    per_class = None if weight is None else _along(weight, log_p, axis)
+    scores = log_p if per_class is None else log_p * per_class
+    losses = -_masked(mask, scores).sum(axis)
+    if per_class is not None:
+        share = _masked(mask, per_class).sum(axis) * share
+    if ignore_index >= 0:
+        losses = _masked(counted, losses)
+    if smoothing:
+        spread = _masked(counted, -scores.sum(axis)) * (smoothing / log_p.shape[axis])
+        losses = losses * (1 - smoothing) + spread
+    known = (target >= 0) & (target < log_p.shape[axis])
+    poison = apply("select", known | ~counted, full_like(share, 0.0), full_like(share, math.nan))
+    if reduction == "mean":
+        return losses.sum() / (share + poison).sum()
+    return _reduce(losses + poison, reduction)
+
+
+def _against_probabilities(
+    log_p: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
+) -> Tensor:
+    axis = _class_axis(log_p)
+    if tuple(target.shape) != tuple(log_p.shape):
+        raise misfit(
+            f"cross_entropy: probabilities {list(target.shape)} for logits {list(log_p.shape)}",
+            hint="probabilities have the shape of the logits; labels are integers (call .long())",
+        )
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / log_p.shape[axis]
+    scores = log_p if weight is None else log_p * _along(weight, log_p, axis)
+    losses = -(scores * target).sum(axis)
+    return _reduce(losses, reduction)
+
+
+def _along(weight: Tensor, like: Tensor, axis: int) -> Tensor:
+    """Class weights repeated to the shape of the log-probabilities."""
+    return apply("broadcast", weight, shape=tuple(like.shape), axes=(axis,))
+
+
+def _masked(mask: Tensor, values: Tensor) -> Tensor:
+    return apply("select", mask, values, full_like(values, 0.0))
+
+
+def _reduce(losses: Tensor, reduction: str) -> Tensor:
+    match reduction:
+        case "mean":
+            return losses.mean()
+        case "sum":
+            return losses.sum()
+        case "none":
+            return losses
+    raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+
+
+def _check_labels(log_p: Tensor, target: Tensor, axis: int, ignore_index: int) -> None:
+    wanted = (*log_p.shape[:axis], *log_p.shape[axis + 1 :])
+    if tuple(target.shape) != wanted:
+        raise misfit(
+            f"cross_entropy: labels {list(target.shape)} for logits {list(log_p.shape)}",
+            hint=f"one integer label per prediction: shape {list(wanted)}",
+        )
+    if modes.trace is not None or target.numel() == 0:
+        return
+    values, classes = target.numpy(), log_p.shape[axis]
+    outside = ((values < 0) | (values >= classes)) & (values != ignore_index)
+    if outside.any():
+        raise misfit(
+            f"cross_entropy: label {values[outside].flat[0]} is out of bounds for {classes} classes",
+            hint=f"labels run from 0 to {classes - 1}; the logits are {list(log_p.shape)}",
+        )

@@ -1,0 +1,78 @@
+"""Features in, features out: the layers that mix them, and the ones that only rearrange them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from engine.creation import empty
+from engine.nn import functional as F, init
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
+from engine.tensor import Tensor
+
+
+class Linear(Module):
+    """``input @ weight.T + bias``: [..., in_features] -> [..., out_features].
+
+    Initialised as PyTorch does: uniform within ``1/sqrt(in_features)``.
+
+    >>> nn.Linear(3, 4)(torch.zeros(2, 3)).shape
+    Size([2, 4])
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(empty(out_features, in_features, dtype=dtype))
+        bias_or_none = Parameter(empty(out_features, dtype=dtype)) if bias else None
+        self.register_parameter("bias", bias_or_none)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0.0
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        bias = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={bias}"
+
+
+class Identity(Module):
+    """Returns its input; takes any arguments, so that it can stand in for a layer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input
+
+
+class Flatten(Module):
+    """One axis for the axes ``start_dim`` to ``end_dim``: [n, c, h, w] -> [n, c*h*w]."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

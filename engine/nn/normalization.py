@@ -1,0 +1,92 @@
+"""Activations in, normalised activations out, and running statistics kept on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.creation import ones, tensor, zeros
+from engine.dtypes import int64
+from engine.modes import no_grad
+from engine.nn import functional as F, init
+from engine.nn.functional.checks import misfit
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
+from engine.tensor import Tensor
+
+
+class BatchNorm2d(Module):
+    """Each channel of [n, c, h, w] to mean 0 and variance 1, then times weight plus bias.
+
+    In training by the batch's statistics, which the running ones follow by ``momentum`` (None: a
+    plain average over all batches); in use by the running ones.
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        n, tracked = num_features, track_running_stats
+        self.register_parameter("weight", Parameter(ones(n, dtype=dtype)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(n, dtype=dtype)) if affine else None)
+        self.register_buffer("running_mean", zeros(n, dtype=dtype) if tracked else None)
+        self.register_buffer("running_var", ones(n, dtype=dtype) if tracked else None)
+        self.register_buffer("num_batches_tracked", tensor(0, dtype=int64) if tracked else None)
+
+    def reset_running_stats(self) -> None:
+        """Forget what the batches have shown."""
+        for buffer, value in (
+            (self.running_mean, 0.0),
+            (self.running_var, 1.0),
+            (self.num_batches_tracked, 0),
+        ):
+            if buffer is not None:
+                init.constant_(buffer, value)
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0, running statistics forgotten."""
+        self.reset_running_stats()
+        if self.weight is not None and self.bias is not None:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 4 or input.shape[1] != self.num_features:
+            raise misfit(
+                f"BatchNorm2d({self.num_features}) got input {list(input.shape)}",
+                f"it takes [n, {self.num_features}, h, w]",
+            )
+        statistics = (self.running_mean, self.running_var)
+        return F.batch_norm(
+            input, *statistics, self.weight, self.bias, self.training, self._momentum(), self.eps
+        )
+
+    def _momentum(self) -> float | Tensor:
+        """Count this batch, and say how far the running statistics follow it."""
+        if not self.training or self.num_batches_tracked is None:
+            return 0.0
+        with no_grad():
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                return 1.0 / self.num_batches_tracked.float()
+        return self.momentum
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+        )

@@ -1,0 +1,241 @@
+"""A finished trace in, a runnable program bound to its state out.
+
+A ``Bound`` knows, for every input of the graph, where its array comes from at each call, and for
+every output where it goes: a result, a cell's own array (donated), or a parameter's ``.grad``.
+State changes only after the run has succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engine import pytree
+from engine.backend import Runnable
+from engine.errors import TraceError, message
+from engine.scalar import Scalar
+from engine.storage import Cell
+from engine.tensor import Tensor
+from engine.trace import Source, Trace
+from ir import make
+from ir.dims import Dim
+from ir.graph import Graph, Node, rebuild, toposort
+from ir.table import Array
+from ir.types import F32, I64, TensorType
+
+Give = Callable[[Sequence[Any], Sequence[Array]], Any]
+
+
+@dataclass
+class Outputs:
+    """Nodes that the program computes, and what each is for."""
+
+    nodes: list[Node] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def add(self, node: Node, name: str) -> int:
+        """The place of a new output."""
+        self.nodes.append(node)
+        self.names.append(name)
+        return len(self.nodes) - 1
+
+
+@dataclass
+class Draft:
+    """A trace that has ended: the graph, and how to bind it."""
+
+    graph: Graph
+    sources: list[Source]
+    donated: dict[int, int]
+    structure: Any
+    gives: list[Give]
+    written: list[Cell]
+    grads: list[tuple[Tensor | int, Give]]
+
+
+def close(trace: Trace, result: Any, tensors: Sequence[Tensor], keep_grads: bool) -> Draft:
+    """The graph of a trace that returned ``result``, while the trace is still the running one."""
+    outputs = Outputs()
+    leaves, structure = pytree.flatten(result)
+    gives = [_give(trace, leaf, tensors, outputs) for leaf in leaves]
+    changed = [c for c in trace.written if trace.bindings[c] is not trace.origin[c].node]
+    _refuse_shared_memory(trace, changed)
+    places = {outputs.add(trace.bindings[c], f"new_{_name(trace, c)}"): c for c in changed}
+    grads: list[tuple[Tensor | int, Give]] = []
+    for at, (tensor, grad) in trace.grads.items():
+        if tensor._cell in trace.origin or tensor._cell.array is not None:
+            source = trace.origin.get(tensor._cell)
+            target = tensor if source is None or source.argument is None else source.argument
+            dropped = at in trace.consumed and not keep_grads and grad is not None
+            kept = None if dropped and grad._cell not in trace.origin else grad  # type: ignore[union-attr]
+            grads.append((target, _give(trace, kept, tensors, outputs)))
+    sources = _used(trace.sources, outputs.nodes, {trace.origin[c] for c in changed})
+    sources, nodes = _narrow_numbers(sources, outputs.nodes)
+    graph = Graph(
+        tuple(source.node for source in sources),
+        tuple(nodes),
+        tuple(str(source.node.attrs["name"]) for source in sources),
+        tuple(outputs.names),
+    )
+    index = {source.cell: i for i, source in enumerate(sources) if source.cell is not None}
+    donated = {place: index[cell] for place, cell in places.items()}
+    return Draft(graph, sources, donated, structure, gives, changed, grads)
+
+
+def _name(trace: Trace, cell: Cell) -> str:
+    return str(trace.origin[cell].node.attrs["name"])
+
+
+def _give(trace: Trace, leaf: Any, tensors: Sequence[Tensor], outputs: Outputs) -> Give:
+    """How one leaf of the result is made after each run."""
+    if isinstance(leaf, Scalar):
+        at = outputs.add(leaf.node, f"out{len(outputs.nodes)}")
+        return lambda args, arrays: arrays[at].item()
+    if isinstance(leaf, Dim):
+        at = outputs.add(make.size(leaf, I64), f"out{len(outputs.nodes)}")
+        return lambda args, arrays: arrays[at].item()
+    if not isinstance(leaf, Tensor):
+        return lambda args, arrays: leaf
+    node = leaf.value.node  # also makes an untouched outside tensor known to the trace
+    source = trace.origin.get(leaf._cell)
+    if source is not None and source.argument is not None:
+        index = source.argument
+        if leaf is tensors[index]:
+            return lambda args, arrays: args[index]
+        return lambda args, arrays: args[index].detach()
+    if source is not None:
+        return lambda args, arrays: leaf
+    place = outputs.add(node, f"out{len(outputs.nodes)}")
+    return lambda args, arrays: Tensor(Cell(arrays[place]))
+
+
+def _refuse_shared_memory(trace: Trace, changed: Sequence[Cell]) -> None:
+    """Two views of one memory are two inputs: writing one would not be seen through the other."""
+    counters: dict[int, int] = {}
+    for cell in trace.origin:
+        counters[id(cell.counter)] = counters.get(id(cell.counter), 0) + 1
+    if any(counters[id(cell.counter)] > 1 for cell in changed):
+        raise TraceError(
+            message(
+                None,
+                "a jitted step writes to memory that it also reads through another view",
+                "use one of the two tensors only, or clone() the other",
+            )
+        )
+
+
+def _used(sources: list[Source], outputs: list[Node], targets: set[Source]) -> list[Source]:
+    """Tensor arguments (which carry the sizes), what the outputs need, and what is written."""
+    reached = set(toposort(outputs))
+    return [
+        source
+        for source in sources
+        if source.node in reached
+        or source in targets
+        or (source.argument is not None and source.cell is not None)
+    ]
+
+
+def _narrow_numbers(
+    sources: list[Source], outputs: list[Node]
+) -> tuple[list[Source], list[Node]]:
+    """A number that is only ever read as float32 is passed in as float32."""
+    graph = Graph(tuple(source.node for source in sources), tuple(outputs))
+    users = graph.users()
+    narrow: dict[Node, Node] = {}
+    for source in sources:
+        node = source.node
+        if source.cell is None and node not in outputs and users[node]:
+            if all(user.op.name == "cast" and user.dtype == F32 for user in users[node]):
+                narrow[node] = make.input_node(TensorType(F32, ()), node.attrs["name"])
+    if not narrow:
+        return sources, outputs
+
+    def replace(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node in narrow:
+            return narrow[node]
+        if node.op.name == "cast" and node.inputs[0] in narrow:
+            return inputs[0]
+        if inputs == node.inputs:
+            return node
+        return Node(node.op, inputs, node.attrs, node.type, node.loc)
+
+    graph = rebuild(graph, replace, keep_inputs=False)
+    found = [
+        Source(node, source.argument, source.cell, source.number)
+        for node, source in zip(graph.inputs, sources, strict=True)
+    ]
+    return found, list(graph.outputs)
+
+
+class Bound:
+    """A program with its state: ``run(leaves, tensors)`` is one step."""
+
+    def __init__(self, draft: Draft, program: Runnable) -> None:
+        self.draft, self.program = draft, program
+        self._cells = [
+            (i, s.cell) for i, s in enumerate(draft.sources) if s.cell and s.argument is None
+        ]
+        self._tensors = [
+            (i, s.argument) for i, s in enumerate(draft.sources) if s.cell and s.argument is not None
+        ]
+        self._numbers = [
+            (i, s.argument, s.number, s.node.dtype)
+            for i, s in enumerate(draft.sources)
+            if s.cell is None
+        ]
+        self._blank: list[Any] = [None] * len(draft.sources)
+        self._into = set(draft.donated.values())
+        self._single = draft.structure is pytree.LEAF
+        for _, cell in self._cells:
+            cell.captured = True
+
+    def run(self, leaves: Sequence[Any], tensors: Sequence[Any]) -> Any:
+        """One call: gather, run, and only then change state."""
+        inputs = self._blank.copy()
+        for i, cell in self._cells:
+            inputs[i] = cell.array
+        for i, argument in self._tensors:
+            inputs[i] = tensors[argument]._cell.array
+        for i, argument, getter, dtype in self._numbers:
+            value = leaves[argument] if getter is None else getter()
+            inputs[i] = np.array(value, dtype)
+        back = self._make_contiguous(inputs)
+        arrays = self.program.run(inputs)
+        for array, copy in back:
+            np.copyto(array, copy)
+        return self._commit(tensors, arrays)
+
+    def _make_contiguous(self, inputs: list[Any]) -> list[tuple[Array, Array]]:
+        """Inputs in row-major order and apart from what is written; copies to write back."""
+        back = []
+        for i, array in enumerate(inputs):
+            if not array.flags.c_contiguous:
+                inputs[i] = np.ascontiguousarray(array)
+                if i in self._into:
+                    back.append((array, inputs[i]))
+        if self._into:
+            for i, _ in self._tensors:
+                if i not in self._into and self._is_written(inputs, i):
+                    inputs[i] = inputs[i].copy()
+        return back
+
+    def _is_written(self, inputs: list[Any], at: int) -> bool:
+        array = inputs[at]
+        if array.base is None:
+            return any(inputs[j] is array for j in self._into)
+        return any(np.may_share_memory(array, inputs[j]) for j in self._into)
+
+    def _commit(self, tensors: Sequence[Any], arrays: Sequence[Array]) -> Any:
+        draft = self.draft
+        for cell in draft.written:
+            source_cell = cell
+            source_cell.counter.version += 1
+        results = [give(tensors, arrays) for give in draft.gives]
+        for target, give in draft.grads:
+            tensor = tensors[target] if isinstance(target, int) else target
+            tensor._grad = give(tensors, arrays)
+        return results[0] if self._single else pytree.unflatten(draft.structure, results)

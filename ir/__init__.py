@@ -1,0 +1,1 @@
+"""The intermediate representation: what a network says, before anyone says how to compute it."""
