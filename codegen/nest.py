@@ -172,7 +172,8 @@ class Root:
 class Nest:
     """One kernel: for every point of ``axes`` store every root.
 
-    ``batch`` is the axis that runs over the batch, if one does; ``comment`` says what is fused.
+    ``batch`` is the axis that runs over the batch, if one does; ``rows`` the axis along which
+    operands were laid out for the lanes; ``comment`` says what is fused.
     """
 
     name: str
@@ -181,6 +182,7 @@ class Nest:
     batch: Axis | None = None
     loc: Location | None = None
     comment: str = ""
+    rows: Axis | None = None
 
     @property
     def loads(self) -> list[Load]:

@@ -8,13 +8,13 @@ the other order, a copy kernel makes it once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.batch import batch_axes
 from codegen.fuse import Cluster, Fusion, fuse
 from codegen.index import ZERO, Axis, Index, axes_of, of_axis
 from codegen.lower import Lowering
-from codegen.nest import LANES, Buffer, Load, Nest, Reduce, Root, walk
+from codegen.nest import LANES, Buffer, Expr, Load, Nest, Reduce, Root, walk
 from codegen.schedule import contiguous_axis
 from ir.graph import Graph, Node
 
@@ -50,6 +50,7 @@ class _Planner:
         self.swapped: dict[Node, Buffer] = {}  # the same value in the other order
         self.copy_nests: dict[Node, Nest] = {}
         self.names: set[str] = set()
+        self.probes: dict[Node, Buffer] = {}  # stand-ins, to see where a kernel reads
 
     def plan(self) -> Kernels:
         names = self.graph.input_names or tuple(
@@ -135,8 +136,11 @@ class _Planner:
 
     def _same_point(self, cluster: Cluster, node: Node, target: Node) -> bool:
         """Whether the kernel reads the old value only where it writes the new one."""
-        own = Buffer("old", target.dtype, target.shape)
-        probe = Lowering({target: own}, cluster.inlined)
+        if not self.probes:
+            known = (*self.graph.inputs, *self.fusion.member)
+            self.probes = {n: Buffer("probe", n.dtype, n.shape) for n in known}
+        own = self.probes[target]
+        probe = Lowering(self.probes, cluster.inlined)
         values = []
         for member in self.fusion.stored(cluster):
             index = _index(cluster, member)
@@ -196,10 +200,11 @@ class _Planner:
     def _nest(self, cluster: Cluster) -> tuple[Nest, list[Node]]:
         """The cluster's nest, and the nodes whose swapped copies it reads."""
         nest = self._lower(cluster, self.buffers)
-        wanted = self._wanted(cluster, nest)
+        rows = _rows(nest)
+        wanted = self._wanted(cluster, nest, rows)
         if wanted:
             nest = self._lower(cluster, {**self.buffers, **{n: self.swapped[n] for n in wanted}})
-        return nest, wanted
+        return replace(nest, rows=_rows(nest)), wanted
 
     def _lower(self, cluster: Cluster, buffers: Mapping[Node, Buffer]) -> Nest:
         lowering = Lowering(buffers, cluster.inlined)
@@ -231,37 +236,30 @@ class _Planner:
                 return axis
         return None
 
-    def _wanted(self, cluster: Cluster, nest: Nest) -> list[Node]:
+    def _wanted(self, cluster: Cluster, nest: Nest, rows: Axis | None) -> list[Node]:
         """The nodes that this kernel should read in the other order."""
-        reduces = [e for e in walk([r.value for r in nest.roots]) if isinstance(e, Reduce)]
-        heavy = any(core.op.name in ("dot", "fold") for core in cluster.core)
+        heavy = any(node.op.name in ("dot", "fold") for node in cluster.inlined)
         owner = {buffer: node for node, buffer in self.buffers.items()}
         found: list[Node] = []
         for load in nest.loads:
             node = owner[load.buffer]
             tag = self.tags[node]
-            if tag is None or node.type.rank < 2 or node in found:
+            if tag is None or node.type.rank < 2 or node in found or not heavy:
                 continue
             size = node.shape[tag]
             if isinstance(size, int) and size < SMALL_BATCH:
                 continue
             lanes = load.buffer.batch is not None
             if nest.batch is not None:
-                along = nest.batch in axes_of(load.index[tag])
-                swap = not lanes and heavy and along
-            elif lanes:
-                axis = _row_axis(nest, load)
-                swap = axis is not None
+                swap = not lanes and nest.batch in axes_of(load.index[tag])
+            elif rows is not None:
+                swap = lanes and contiguous_axis(nest, load) == rows
             else:
-                inside = {a for r in reduces for a in r.axes} & axes_of(load.index[tag])
-                swap = heavy and bool(inside) and not self._rows_wanted(nest)
+                swap = not lanes and bool(axes_of(load.index[tag]))
             if swap:
                 self._swap(node, lanes)
                 found.append(node)
         return found
-
-    def _rows_wanted(self, nest: Nest) -> bool:
-        return any(_row_axis(nest, load) is not None for load in nest.loads)
 
     def _swap(self, node: Node, lanes: bool) -> None:
         """Plan the copy of ``node`` in the other order."""
@@ -285,13 +283,21 @@ class _Planner:
         )
 
 
-def _row_axis(nest: Nest, load: Load) -> Axis | None:
-    """A long axis of the nest along which the value's rows are contiguous."""
-    axis = contiguous_axis(nest, load)
-    if axis is None or axis not in nest.axes:
+def _rows(nest: Nest) -> Axis | None:
+    """Without a batch axis: the longest axis of a contraction along which operands lie in rows."""
+    if nest.batch is not None or not any(isinstance(e, Reduce) for e in _values(nest)):
         return None
-    long = not isinstance(axis.extent, int) or axis.extent >= LANES // 2
-    return axis if long else None
+    found = [contiguous_axis(nest, load) for load in nest.loads]
+    long = [a for a in found if a is not None and _length(a) >= LANES // 2]
+    return max(long, key=_length, default=None)
+
+
+def _values(nest: Nest) -> list[Expr]:
+    return list(walk([root.value for root in nest.roots]))
+
+
+def _length(axis: Axis) -> int:
+    return axis.extent if isinstance(axis.extent, int) else 4 * LANES
 
 
 def _index(cluster: Cluster, node: Node) -> tuple[Index, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product as combinations
 from math import ceil
 
-from codegen.index import Axis, axes_of, factor_of
+from codegen.index import Axis, axes_of, factor_of, linearise
 from codegen.nest import LANES, Guard, Load, Nest, Reduce, free_axes, walk
 
 TILE_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24)
@@ -62,20 +62,17 @@ def schedule(nest: Nest, registers: int = 32) -> Schedule:
 
 
 def contiguous_axis(nest: Nest, load: Load) -> Axis | None:
-    """The axis along which a row-major load reads neighbours."""
-    if not load.index:
-        return None
-    last = load.index[-1]
-    for axis in axes_of(last):
-        alone = all(axis not in axes_of(part) for part in load.index[:-1])
-        if factor_of(last, axis) == 1 and alone:
+    """The axis of the nest along which a row-major array would be read neighbour by neighbour."""
+    place = linearise(load.index, load.buffer.shape)
+    for axis in nest.axes:
+        if factor_of(place, axis) == 1:
             return axis
     return None
 
 
 def _vector_axis(nest: Nest, reduces: list[Reduce]) -> Axis | None:
-    if nest.batch is not None:
-        return nest.batch
+    if nest.batch is not None or nest.rows is not None:
+        return nest.batch or nest.rows
     if any(r.kind.startswith("arg") for r in reduces):
         lanes_in: frozenset[Axis] = frozenset(nest.axes)
     else:
@@ -111,15 +108,16 @@ def _lane_score(nest: Nest, axis: Axis, reduces: list[Reduce]) -> float:
 
 def _step(load: Load, axis: Axis) -> int:
     """0: the load does not move along the axis; 1: neighbours; 2: anything else."""
-    touching = [at for at, part in enumerate(load.index) if axis in axes_of(part)]
-    if not touching:
-        return 0
-    if len(touching) > 1:
-        return 2
-    at = touching[0]
     batch = load.buffer.batch
-    near = at == batch if batch is not None else at == len(load.index) - 1
-    return 1 if near and factor_of(load.index[at], axis) == 1 else 2
+    if batch is not None:
+        near = factor_of(load.index[batch], axis)
+        rest = [at for at in range(len(load.index)) if at != batch]
+        if any(axis in axes_of(load.index[at]) for at in rest):
+            return 2
+        return 2 if near not in (0, 1) else int(near)
+    place = linearise(load.index, load.buffer.shape)
+    step = factor_of(place, axis)
+    return 2 if step not in (0, 1) else int(step)
 
 
 def _unrolled(

@@ -7,6 +7,7 @@
 tensor([2., 4.])
 """
 
+from engine import autograd, nn, optim
 from engine.arithmetic import (
     abs,
     add,
@@ -52,6 +53,7 @@ from engine.arithmetic import (
     tanh,
     where,
 )
+from engine.backend import get_num_threads, set_num_threads
 from engine.creation import (
     arange,
     as_tensor,
@@ -99,6 +101,7 @@ from engine.errors import (
     TraceError,
     Unsupported,
 )
+from engine.jit import Step, jit
 from engine.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from engine.random import get_rng_state, manual_seed, set_rng_state
 from engine.reductions import (
@@ -120,6 +123,7 @@ from engine.reductions import (
     sum,
     var,
 )
+from engine.serialize import load, save
 from engine.shaping import (
     bmm,
     cat,
@@ -137,3 +141,4 @@ from engine.shaping import (
     unsqueeze,
 )
 from engine.tensor import Size, Tensor
+from engine.transforms import grad, value_and_grad

@@ -19,7 +19,8 @@ from engine.modes import modes
 from engine.storage import Value
 from ir import make
 from ir.grad import vjp
-from ir.graph import Node
+from ir.graph import Node, toposort, with_inputs
+from ir.passes import canonicalise_nodes
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -105,14 +106,18 @@ def _gradients(
     for value in history:
         known[value.node] = value
         known.update((s.node, s) for s in value.sources or () if not s.requires_grad)
+    ends = {v.node for v in known.values() if not v.requires_grad or v.leaf is not None}
     seeds: dict[Node, Node] = {}
     for x, cotangent in zip(outputs, cotangents, strict=True):
         seed = _seed(x, cotangent)
         known[seed.node] = seed
         node = x.value.node
         seeds[node] = make.add(seeds[node], seed.node) if node in seeds else seed.node
-    ends = {v.node for v in known.values() if not v.requires_grad or v.leaf is not None}
-    nodes = vjp(seeds, [value.node for value in wrt], ends)
+    targets = [value.node for value in wrt]
+    if modes.trace is not None and ends.issuperset(targets):
+        nodes = _canonical_vjp(seeds, targets, ends, history)
+    else:
+        nodes = vjp(seeds, targets, ends)
     with _Mode(create_graph):
         values = _evaluate([n for n in nodes if n is not None], known)
     if not keep and modes.trace is None:
@@ -120,6 +125,33 @@ def _gradients(
             if value.leaf is None:
                 value.sources = None
     return [None if node is None else values[node] for node in nodes]
+
+
+def _canonical_vjp(
+    seeds: dict[Node, Node], wrt: Sequence[Node], ends: set[Node], history: dict[Value, None]
+) -> list[Node | None]:
+    """As ``vjp``, of the canonical form of the forward nodes, which keeps less for backward.
+
+    The region between ``ends`` and the outputs is cut out over fresh inputs, so that no rewriting
+    can look behind a detached value, and the derivatives are put back over the real nodes.
+    """
+    cut = {node: make.input_node(node.type, "") for node in ends}
+    inner = dict(cut)
+    for value in history:
+        node = value.node
+        if node not in inner:
+            inner[node] = with_inputs(node, [inner[source] for source in node.inputs])
+    canonical = canonicalise_nodes([inner[node] for node in seeds])
+    heads: dict[Node, Node] = {}
+    for node, seed in seeds.items():
+        head = canonical[inner[node]]
+        heads[head] = make.add(heads[head], seed) if head in heads else seed
+    parts = vjp(heads, [cut[node] for node in wrt])
+    back = {placed: node for node, placed in cut.items()}
+    for node in toposort([part for part in parts if part is not None]):
+        if node not in back:
+            back[node] = with_inputs(node, [back[source] for source in node.inputs])
+    return [None if part is None else back[part] for part in parts]
 
 
 class _Mode:

@@ -56,8 +56,22 @@ def build(
         return Interpreted(graph, donated)
     if backend != "codegen":
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
-    codegen: Any = importlib.import_module("codegen")
-    program: Runnable = codegen.compile_graph(
+    program: Runnable = _codegen().compile_graph(
         graph, donated=donated, batch_inputs=batch_inputs, name=name, spelling=spelling
     )
     return program
+
+
+def get_num_threads() -> int:
+    """How many threads run a compiled step."""
+    threads: int = _codegen().get_num_threads()
+    return threads
+
+
+def set_num_threads(count: int) -> None:
+    """Run compiled steps on ``count`` threads; results do not depend on it."""
+    _codegen().set_num_threads(count)
+
+
+def _codegen() -> Any:
+    return importlib.import_module("codegen")

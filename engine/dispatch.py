@@ -64,7 +64,6 @@ def record(node: Node, values: Sequence[Value]) -> Value:
 def view(name: str, x: Tensor, **attrs: Any) -> Tensor:
     """As ``apply``, for an op whose result shares its operand's memory, as PyTorch's views do."""
     out = apply(name, x, **attrs)
-    out._view_op = name
     array, source = out._cell.array, x._cell.array
     if modes.trace is not None:
         modes.trace.note_view(out, x)

@@ -31,10 +31,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     own = x.value.type.shape
     whole = not any(start) and stop == own and all(s == 1 for s in step)
     part = x if whole else view("slice", x, start=start, stop=stop, step=step)
-    out = reshape(part, shape)
-    if out._cell.array is not None and part is not x:
-        out._view_op = "slice"
-    return out
+    return reshape(part, shape)
 
 
 def setitem(x: Tensor, index: Any, source: Any) -> None:

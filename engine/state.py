@@ -35,7 +35,6 @@ class TensorState:
         self._value = value
         self._wants_grad = requires_grad
         self._grad: Tensor | None = None
-        self._view_op: str = ""
 
     @classmethod
     def _from_array(cls, array: Array, requires_grad: bool = False) -> Self:
@@ -158,9 +157,7 @@ class TensorState:
         if modes.trace is not None:
             return modes.trace.detach(self)
         self.value  # noqa: B018  (refuses a tensor of an ended trace)
-        made = self._plain(self._cell)
-        made._view_op = self._view_op
-        return made
+        return self._plain(self._cell)
 
     @property
     def data(self) -> Tensor:

@@ -59,7 +59,8 @@ class Trace:
         self._held: dict[int, tuple[Any, Value]] = {}
         self._claims: dict[Node, bool] = {}
         self._views: dict[Cell, tuple[Any, Node]] = {}
-        self._kept: list[Any] = []
+        self.kept: list[Any] = []
+        self.touched: list[Any] = []  # modules and optimizers used: their structure is guarded
 
     # inputs
 
@@ -67,7 +68,7 @@ class Trace:
         """The ``index``-th tensor argument becomes an input of ``type_``."""
         source = Source(make.input_node(type_, f"arg{index}"), argument=index, cell=tensor._cell)
         self._add(source, tensor._cell)
-        self._kept.append(tensor)
+        self.kept.append(tensor)
 
     def add_number(self, index: int, seen: float) -> Scalar:
         """The ``index``-th float argument becomes a run-time scalar."""
@@ -81,7 +82,7 @@ class Trace:
             node = make.input_node(TensorType(F64, ()), f"number{len(self.sources)}")
             found = self._scalar(Source(node, number=getter), float(getter()))
             self._scalars[key] = found
-            self._kept.append(key)
+            self.kept.append(key)
         return found
 
     def _scalar(self, source: Source, seen: float) -> Scalar:
@@ -116,7 +117,7 @@ class Trace:
             raise AutogradError(message(user_location(), text, hint))
         type_ = TensorType(dtype_of(array.dtype), array.shape)
         self._add(Source(make.input_node(type_, f"state{len(self.sources)}"), cell=cell), cell)
-        self._kept.append(tensor)
+        self.kept.append(tensor)
         return self.bindings[cell]
 
     # contents
@@ -231,6 +232,7 @@ def runtime_scalar(owner: Any, getter: Callable[[], float]) -> float | Scalar:
     """
     if modes.trace is None:
         return getter()
+    modes.trace.touched.append(owner)
     cells = getattr(getter, "__closure__", None) or ()
     seen = tuple(c.cell_contents for c in cells)
     parts = tuple(x if isinstance(x, str | int) else id(x) for x in seen)

@@ -27,9 +27,8 @@ def vjp(
     wanted = set(wrt)
     active: set[Node] = set()
     for node in order:
-        if node in wanted:
-            active.add(node)
-        elif is_float(node.dtype) and node not in stop and any(s in active for s in node.inputs):
+        flows = is_float(node.dtype) and node not in stop
+        if node in wanted or (flows and any(source in active for source in node.inputs)):
             active.add(node)
     cotangents: dict[Node, Node] = {n: g for n, g in outputs.items() if n in active}
     for node in reversed(order):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from codegen.index import Axis, Div, Index, Mod, bounds
+from codegen.index import Axis, Div, Index, Mod, bounds, linearise, scale
 from codegen.nest import LANES, Buffer
 from codegen.vector.builder import Builder, Value, vector_of
 from codegen.vector.scalars import spread
@@ -167,15 +167,12 @@ class Addressing:
 
     def offset(self, buffer: Buffer, index: tuple[Index, ...], env: Env) -> Linear:
         """The element's place in the buffer's memory."""
-        shape, total = buffer.shape, Linear()
-        batch = buffer.batch
+        shape, batch = buffer.shape, buffer.batch
         rest = [axis for axis in range(len(shape)) if axis != batch]
-        width = 1 if batch is None else LANES
-        for at, axis in enumerate(rest):
-            stride = product(shape[a] for a in rest[at + 1 :]) * width
-            total = self._add_scaled(total, self.linear(index[axis], env), stride)
+        inner = linearise([index[a] for a in rest], [shape[a] for a in rest])
         if batch is None:
-            return total
+            return self.linear(inner, env)
+        total = self.linear(scale(inner, LANES), env)
         row = product(shape[a] for a in rest)
         block, lane = self._block_and_lane(index[batch], env)
         return self._add_scaled(total, block, row).plus(lane)

@@ -60,7 +60,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if modes.trace is not None:
-            modes.trace.touch(self)
+            modes.trace.touched.append(self)
         if not self._hooks:
             return self.forward(*args, **kwargs)
         return self._hooks.around(self, self.forward, args, kwargs)

@@ -84,7 +84,7 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget every gradient, or set it to zeros."""
         if modes.trace is not None:
-            modes.trace.touch(self)
+            modes.trace.touched.append(self)
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is not None:
@@ -93,7 +93,7 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient; returns what ``closure`` returns."""
         if modes.trace is not None:
-            modes.trace.touch(self)
+            modes.trace.touched.append(self)
         loss = None
         if closure is not None:
             with enable_grad():

@@ -61,6 +61,15 @@ def test_several_outputs_each_with_a_cotangent():
     np.testing.assert_allclose(value(slope)[0], 2 * VALUES[1] + 2 * VALUES[0])
 
 
+def test_nothing_flows_through_what_is_stopped():
+    fixed = make.mul(X, X)
+    loss = make.sum(make.mul(fixed, X), (0,))
+    dx, dfixed = vjp({loss: make.full_like(loss, 1)}, [X, fixed], stop={fixed})
+    found = value(dx, dfixed)
+    np.testing.assert_allclose(found[0], VALUES[0] ** 2)
+    np.testing.assert_allclose(found[1], VALUES[0])
+
+
 def test_only_scalars_have_a_gradient():
     with pytest.raises(ValueError, match=r"gradient of a value of shape \[3\]"):
         gradient(X, [X])

@@ -17,6 +17,7 @@ import pytest
 import engine
 import engine.nn as nn
 import engine.nn.functional as F
+import engine.optim
 
 DATA = Path(__file__).parent / "data"
 MODES = ["eager", "interpreter", "codegen"]

@@ -45,7 +45,7 @@ class Workload:
         images = images.reshape(len(images), -1) if self.flat else images[:, None]
         labels = raw.target.astype(np.int64)
         rows = rng.integers(0, len(images), (STEPS, self.batch))
-        return [(np.ascontiguousarray(images[i]), labels[i]) for i in rows]
+        return [(np.array(images[i], order="C"), labels[i]) for i in rows]
 
 
 LENET = Workload(

@@ -16,8 +16,9 @@ Y = make.input_node(TensorType(F32, (4, 3)), "y")
 V = make.input_node(TensorType(F32, (3,)), "v")
 A = make.input_node(TensorType(F32, (2, 3, 4)), "a")
 P = make.input_node(TensorType(F32, (N, 2, 6, 6)), "p")
+B = make.input_node(TensorType(F32, (2, 3, 4, 5)), "b")
 I = make.input_node(TensorType(I32, (3,)), "i")  # noqa: E741
-INPUTS = (X, Y, V, A, P, I)
+INPUTS = (X, Y, V, A, B, P, I)
 
 
 def relu(x):
@@ -75,6 +76,10 @@ REWRITTEN = [
     (make.sum(make.reshape(A, (6, 4)), (0, 1)), "sum[axes=(0, 1, 2)](a)"),
     (make.sum(make.transpose(A, (2, 0, 1)), (0,)), "sum[axes=(2,)](a)"),
     (make.sum(make.transpose(A, (2, 1, 0)), (1,)), "transpose[perm=(1, 0)](sum[axes=(1,)](a))"),
+    (
+        make.sum(make.transpose(B, (0, 2, 3, 1)), (0,)),
+        "transpose[perm=(1, 2, 0)](sum[axes=(0,)](b))",
+    ),
     (
         make.dot(make.transpose(X, (1, 0)), Y, ((0,), (1,))),
         "dot[batch=((), ()) contract=((1,), (1,))](x, y)",

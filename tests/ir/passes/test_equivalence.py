@@ -8,7 +8,7 @@ from ir.passes import PIPELINE, canonicalise, canonicalise_nodes, run_passes
 from ir.verify import verify
 
 QUICK = settings(
-    max_examples=300,
+    max_examples=800,
     deadline=None,
 )
 
