@@ -51,7 +51,8 @@ def plan_kernels(
 ) -> tuple[Kernels, Sequence[Schedule]]:
     """The nests of an already simplified graph, each with its schedule."""
     kernels = build_nests(graph, donated, batch_inputs)
-    registers = host().vector_registers
+    target = host()
+    registers = target.vector_registers * target.vector_bits // 512  # sixteen lanes of float32
     return kernels, [schedule(nest, registers) for nest in kernels.nests]
 
 

@@ -55,9 +55,8 @@ def schedule(nest: Nest, registers: int = 32) -> Schedule:
     core = _core(reduces, memo)
     by_batch = vector is not None and vector == nest.batch
     fixed = _full_tiles(nest, core, unroll, vector)
-    budget = registers - 6
     repeat = _outer_points(reduces, core, memo)
-    tile = _tile(nest, core, axes, vector, fixed, max(1, budget // repeat), memo)
+    tile = _tile(nest, core, axes, vector, fixed, registers, repeat, memo)
     return Schedule(nest, vector, tile, _order(nest, axes, vector, core, memo), unroll, by_batch)
 
 
@@ -196,18 +195,15 @@ def _tile(
     axes: list[Axis],
     vector: Axis | None,
     fixed: dict[Axis, int],
-    budget: int,
+    registers: int,
+    repeat: int,
     memo: dict[int, frozenset[Axis]],
 ) -> dict[Axis, int]:
-    """The register tile: most uses per load within the budget, little waste at the edges."""
+    """The register tile: most uses per load that fit the registers, little waste at the edges."""
     if core is None:
         return _light_tile(axes, vector)
-    points = budget
-    for size in fixed.values():
-        points //= max(1, size)
-    loads = {
-        (e, _touched(e, axes)) for e in walk([core.body]) if isinstance(e, Load)
-    }
+    loads = {(e, _touched(e, axes)) for e in walk([core.body]) if isinstance(e, Load)}
+    pooled = frozenset(a for a in free_axes(core, memo) if a not in nest.axes)
     inside = free_axes(core, memo)
     choices: list[list[int]] = []
     for axis in axes:
@@ -216,43 +212,50 @@ def _tile(
         elif axis not in inside:
             choices.append([1])
         else:
-            choices.append(_sizes(axis, axis == vector, nest, max(1, points)))
+            choices.append(_sizes(axis, axis == vector, nest, registers))
     best: tuple[float, tuple[int, ...]] | None = None
     for sizes in combinations(*choices):
-        count = 1
-        for size in sizes:
-            count *= size
-        limit = max(budget, _product(fixed.values()))
-        if count > limit:
+        count = repeat * _product(sizes)
+        vectors, scalars = _operands(axes, sizes, loads, vector, pooled, repeat)
+        held = count + min(vectors, scalars) + 2  # one operand streams past the other
+        if held > registers and count > repeat * _product(fixed.values()):
             continue
-        cost = _cost(axes, sizes, count, loads, vector, nest)
+        cost = _cost(axes, sizes, count, vectors + 0.8 * scalars, vector)
         if best is None or cost < best[0]:
             best = (cost, sizes)
     sizes = best[1] if best else tuple(1 for _ in axes)
     return dict(zip(axes, sizes, strict=True))
 
 
-def _cost(
+def _operands(
     axes: list[Axis],
     sizes: tuple[int, ...],
-    count: int,
     loads: Iterable[tuple[Load, frozenset[Axis]]],
     vector: Axis | None,
-    nest: Nest,
+    pooled: frozenset[Axis],
+    repeat: int,
+) -> tuple[int, int]:
+    """Distinct vectors and scalars that one step of a tile reads."""
+    at = dict(zip(axes, sizes, strict=True))
+    vectors = scalars = 0
+    for load, touched in loads:
+        times = _product(at[axis] for axis in touched)
+        if any(pooled & axes_of(part) for part in load.index):
+            times *= repeat
+        lanes = vector is not None and any(vector in axes_of(part) for part in load.index)
+        vectors, scalars = vectors + lanes * times, scalars + (not lanes) * times
+    return vectors, scalars
+
+
+def _cost(
+    axes: list[Axis], sizes: tuple[int, ...], count: int, read: float, vector: Axis | None
 ) -> float:
     """Cycles per useful multiply-add of the innermost body, in rough units."""
-    at = dict(zip(axes, sizes, strict=True))
-    read = 0.0
-    for _, touched in loads:
-        times = 1
-        for axis in touched:
-            times *= at[axis]
-        read += times * (1.0 if vector in touched else 0.8)
     waste = 1.0
-    for axis, size in at.items():
+    for axis, size in zip(axes, sizes, strict=True):
         if isinstance(axis.extent, int):
             whole = _steps(axis, axis == vector)
-            waste *= ceil(whole / size) * size / whole if whole % size > 0 else 1.0
+            waste *= ceil(whole / size) * size / whole
     busy = max(count, read * 0.6) + 0.15 * read + 1.0
     short = 1.0 + 0.6 * max(0.0, (8 - count) / 8)  # too few chains to hide latency
     return busy / count * (1.0 + 0.3 * (waste - 1.0)) * short

@@ -96,7 +96,9 @@ class Entry:
         for tensor, seen, by_identity in self.grads:
             if tensor._grad is not seen if by_identity else (tensor._grad is None) != (seen is None):
                 return "a gradient is there that was not, or the other way round"
-        if self.captured and any(id(t._cell) in self.captured for t in call.tensors):
+        if self.captured and any(
+            t is not None and id(t._cell) in self.captured for t in call.tensors
+        ):
             return "an argument is also state that the step captured"
         if self.epoch != module_epoch():
             changed = self.fingerprint.changed()
@@ -271,7 +273,7 @@ class Step:
             print_of,
             module_epoch(),
             seconds,
-            captured - {id(t._cell) for t in call.tensors},
+            captured - {id(t._cell) for t in call.tensors if t is not None},
         )
 
     def _run_traced(self, call: Call, shapes: Shapes) -> tuple[Trace, Any]:

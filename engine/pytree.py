@@ -1,6 +1,6 @@
 """Nested containers in, their leaves and their structure out, and back.
 
-Containers are dict, list, tuple, namedtuple and dataclasses; everything else is a leaf.
+Containers are dict, list, tuple, namedtuple and dataclasses; everything else is a leaf, a symbolic size too.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
+
+from ir.dims import Dim
 
 Structure: TypeAlias = Any
 LEAF = None
@@ -27,7 +29,7 @@ def _walk(tree: Any, leaves: list[Any]) -> Structure:
         return kind, tuple(tree), tuple([_walk(item, leaves) for item in tree.values()])
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return kind, tuple([_walk(item, leaves) for item in tree])
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type | Dim):
         names = tuple(field.name for field in dataclasses.fields(tree))
         return kind, names, tuple([_walk(getattr(tree, name), leaves) for name in names])
     leaves.append(tree)

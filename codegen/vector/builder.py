@@ -55,6 +55,7 @@ class Builder:
         self._at = [self.blocks[0]]  # the open block of each loop depth
         self._memo: list[dict[Hashable, Value]] = [{}]
         self.declared: dict[str, str] = {}
+        self.generation = 0  # loads of an earlier generation are not kept in registers
 
     @property
     def depth(self) -> int:
@@ -92,6 +93,18 @@ class Builder:
     def effect(self, text: str, *operands: Value) -> None:
         """An instruction with effects, at the current place."""
         self._at[-1].lines.append(text.format(*(op.name for op in operands)))
+
+    def load(self, text: str, type_: str, *operands: Value, floor: int) -> Value:
+        """A load: shared within a generation only, so that long bodies do not spill."""
+        known = self.recall((self.generation, text, tuple(op.name for op in operands)))
+        if known is None:
+            depth = max([floor, *(op.depth for op in operands)])
+            known = Value(self.fresh(), type_, depth)
+            line = f"{known.name} = {text.format(*(o.name for o in operands))}"
+            self._at[depth].lines.append(line)
+            key = (self.generation, text, tuple(op.name for op in operands))
+            self._memo[depth][key] = known
+        return known
 
     def call(self, name: str, type_: str, *operands: Value, floor: int = 0) -> Value:
         """A call of a pure function (an intrinsic or libm)."""

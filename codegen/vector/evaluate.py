@@ -56,7 +56,8 @@ class Evaluator:
         self.free: dict[int, frozenset[Axis]] = {}
         self.holds: dict[int, bool] = {}
         self.floor = 0  # loads stay inside the body of the register tile
-        self.masks: dict[Linear, Value] = {}
+        self.full_vectors = False  # set while a tile holds no ragged vector
+        self.proved: frozenset[Condition] = frozenset()  # they hold inside the open loops
 
     # -- values -----------------------------------------------------------------------------
 
@@ -127,6 +128,8 @@ class Evaluator:
         """The conditions that are open here; None where one is known to fail."""
         flags: list[Value] = []
         for condition in conditions:
+            if condition in self.proved:
+                continue
             at = self.addressing.linear(condition.index, env)
             known = at.static
             if known is not None and isinstance(condition.size, int):
@@ -180,7 +183,6 @@ class Evaluator:
         wide = vector_of("i64")
         return self.b.pure(f"icmp slt {wide} {{0}}, {{1}}", vector_of("i1"), lanes, limit)
 
-    full_vectors = False  # set while a tile holds no ragged vector
 
     # -- reductions -----------------------------------------------------------------------------
 
@@ -241,6 +243,7 @@ class Evaluator:
     def _reduce(self, axes: tuple[Axis, ...], members: list[tuple[Key, Instance]]) -> None:
         """One loop nest for reductions over the same axes; remembers each result."""
         vector = self.plan.vector
+        members = sorted(members, key=lambda member: self._stream(*member[1]))
         states: list[Value] = []
         accumulators = []
         for _, (expr, env) in members:
@@ -261,6 +264,16 @@ class Evaluator:
             at += accumulator.width
             total = accumulator.finish(state, across=vector in axes)
             self.b.remember(key, total, self.b.depth)
+
+    def _stream(self, expr: Reduce, env: Env) -> tuple[object, ...]:
+        """Orders instances so that those reading the same vector stand side by side."""
+        found: list[object] = []
+        places = env.with_places(dict.fromkeys(expr.axes, _ORIGIN))
+        for load in _loads(expr.body):
+            if self.plan.vector in self.free_axes(load):
+                at = self.addressing.offset(load.buffer, load.index, places)
+                found.append((sorted(value.name for value, _ in at.terms), at.offset))
+        return tuple(found)
 
     def _nested(
         self,
@@ -296,8 +309,11 @@ class Evaluator:
             )
         if axis in self._split(instances):
             return self._by_block(axis, states, go)
+        before = self.proved
         start, stop = self._clipped(axis, instances, places, zero, size)
-        return self.b.loop(start, stop, 1, states, lambda i, s: go(Place(Linear(((i, 1),))), s))
+        out = self.b.loop(start, stop, 1, states, lambda i, s: go(Place(Linear(((i, 1),))), s))
+        self.proved = before
+        return out
 
     def _by_block(self, axis, states, go):  # type: ignore[no-untyped-def]
         """A scalar walk over the batch: blocks of sixteen rows, then the rows of each."""
@@ -353,6 +369,7 @@ class Evaluator:
             rest = self.addressing.scalar(found.pop())
             size = self.addressing.size(condition.size)
             start, stop = self._narrow(start, stop, rest, size, int(factor))
+            self.proved |= {condition}
         return start, stop
 
     def _narrow(
@@ -382,6 +399,7 @@ class Evaluator:
         """One accumulation of every instance at one point of the reduction."""
         out: list[Value] = []
         at = 0
+        self.b.generation += 1
         for (expr, env), accumulator in zip(instances, accumulators, strict=True):
             state = states[at : at + accumulator.width]
             at += accumulator.width
@@ -441,7 +459,7 @@ class Evaluator:
         return (id(expr), places, tuple(g.name for g in env.guards))
 
 
-_ORIGIN = Place(Linear())
+_ORIGIN = Place(Linear(), Linear(), Linear())
 
 
 def block_place(first: Value, offset: int = 0) -> Place:

@@ -94,7 +94,7 @@ class Memory:
     def _one(self, buffer: Buffer, at: Linear, safe: tuple[Value, ...], floor: int) -> Value:
         element = self._element(buffer)
         pointer = self._address(buffer, at, safe)
-        return self.b.pure(f"load {element}, ptr {{0}}", element, pointer, floor=floor)
+        return self.b.load(f"load {element}, ptr {{0}}", element, pointer, floor=floor)
 
     def _contiguous(
         self, buffer: Buffer, at: Linear, safe: tuple[Value, ...], lanes: Value | None, floor: int
@@ -102,7 +102,7 @@ class Memory:
         wide = vector_of(self._element(buffer))
         if lanes is None:
             pointer = self._address(buffer, at, safe)
-            return self.b.pure(f"load {wide}, ptr {{0}}, align 1", wide, pointer, floor=floor)
+            return self.b.load(f"load {wide}, ptr {{0}}, align 1", wide, pointer, floor=floor)
         pointer = self._address(buffer, at)
         for flag in safe:
             lanes = self.b.pure(
@@ -116,7 +116,7 @@ class Memory:
         text = (
             f"call {wide} @{name}(ptr align 1 {{0}}, {lanes.type} {{1}}, {wide} zeroinitializer)"
         )
-        return self.b.pure(text, wide, pointer, lanes, floor=floor)
+        return self.b.load(text, wide, pointer, lanes, floor=floor)
 
     def _each(
         self, buffer: Buffer, at: Linear, safe: tuple[Value, ...], lanes: Value | None, floor: int
@@ -125,7 +125,7 @@ class Memory:
         element = self._element(buffer)
         pointers = self._lane_pointers(buffer, at, safe, lanes)
         loads = [
-            self.b.pure(f"load {element}, ptr {{0}}", element, pointer, floor=floor)
+            self.b.load(f"load {element}, ptr {{0}}", element, pointer, floor=floor)
             for pointer in pointers
         ]
         return gathered(self.b, loads)
