@@ -46,6 +46,7 @@ class Lowering:
     def __init__(self, buffers: Mapping[Node, Buffer], inline: frozenset[Node] = frozenset()):
         self._buffers, self._inline = buffers, inline
         self._memo: dict[tuple[Node, At], Expr] = {}
+        self._siblings: dict[tuple[Node, tuple[int, ...], At], dict[int, Axis]] = {}
         self._axes = 0
 
     def element(self, node: Node, index: At) -> Expr:
@@ -64,6 +65,13 @@ class Lowering:
                 raise UnsupportedError(f"no lowering for op {node.op.name} ({node.loc})")
             self._memo[key] = found
         return found
+
+    def sibling_axes(self, source: Node, axes: tuple[int, ...], at: At) -> dict[int, Axis]:
+        """The axes that every reduction of one value shares (a maximum and its position)."""
+        key = (source, axes, at)
+        if key not in self._siblings:
+            self._siblings[key] = {a: self.axis(source.shape[a]) for a in axes}
+        return self._siblings[key]
 
     def axis(self, extent: object) -> Axis:
         """A fresh reduction axis."""
@@ -227,9 +235,8 @@ def _fold(low: Lowering, node: Node, at: At) -> Expr:
 def _reduction(low: Lowering, node: Node, at: At) -> Expr:
     source = node.inputs[0]
     index: list[Index] = []
-    opened: list[Axis] = []
     kept = iter(at)
-    where: dict[int, Axis] = {a: low.axis(source.shape[a]) for a in node.attrs["axes"]}
+    where = low.sibling_axes(source, tuple(node.attrs["axes"]), at)
     for a in range(source.type.rank):
         index.append(of_axis(where[a]) if a in where else next(kept))
     opened = [where[a] for a in node.attrs["axes"]]

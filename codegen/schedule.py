@@ -298,13 +298,16 @@ def _order(
     if batch is None or batch not in axes:
         return tuple(axes)
     rest = [axis for axis in axes if axis != batch]
-    heavy = 0
-    if core is not None:
-        for load in (e for e in walk([core.body]) if isinstance(e, Load)):
-            if not any(batch in axes_of(part) for part in load.index):
-                heavy = max(heavy, _bytes(load))
-    first_rest = heavy > WEIGHTS_IN_CACHE and len(rest) == 1
-    return (*rest, batch) if first_rest else (batch, *rest)
+    if core is None:
+        return (batch, *rest)
+    loads = [e for e in walk([core.body]) if isinstance(e, Load)]
+    rows = [load for load in loads if any(batch in axes_of(part) for part in load.index)]
+    heavy = max((_bytes(load) for load in loads if load not in rows), default=0)
+    if heavy > WEIGHTS_IN_CACHE and len(rest) == 1:
+        return (*rest, batch)
+    # what the rows depend on outside: a patch then stays in the cache for every weight
+    outer = frozenset[Axis]().union(*(_touched(load, axes) for load in rows))
+    return (batch, *(a for a in rest if a in outer), *(a for a in rest if a not in outer))
 
 
 def _bytes(load: Load) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine.dispatch import Operand, apply, broadcast_together, cast, common_dtype, operands, scalar
@@ -143,7 +144,7 @@ def minimum(x: Tensor, other: Operand) -> Tensor:
     return apply("minimum", *operands(x, other))
 
 
-def _comparison(name: str) -> Any:
+def _comparison(name: str) -> Callable[[Tensor, Operand], Tensor]:
     def compare(x: Tensor, other: Operand) -> Tensor:
         return apply(name, *operands(x, other))
 
@@ -169,7 +170,7 @@ def differs(x: Tensor, other: Any) -> Any:
     return NotImplemented
 
 
-def _logic(name: str) -> Any:
+def _logic(name: str) -> Callable[[Tensor, Operand], Tensor]:
     def combine(x: Tensor, other: Operand) -> Tensor:
         return apply(name, *operands(x, other))
 
@@ -203,7 +204,7 @@ def sign(x: Tensor) -> Tensor:
     return apply("sign", x)
 
 
-def _float_op(name: str) -> Any:
+def _float_op(name: str) -> Callable[[Tensor], Tensor]:
     def function(x: Tensor) -> Tensor:
         return apply(name, _floating(x))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.dispatch import record
+from engine.dispatch import known_sizes, record
 from engine.errors import AutogradError, ShapeError, message
 from engine.locate import user_location
 from engine.modes import modes
@@ -192,7 +192,8 @@ def _seed(x: Tensor, cotangent: Tensor | None) -> Value:
 
 
 def _constant_one(value: Value) -> Value:
-    array = None if modes.trace is not None else np.ones(value.type.shape, value.type.dtype)  # type: ignore[arg-type]
+    traced = modes.trace is not None
+    array = None if traced else np.ones(known_sizes(value.type.shape), value.type.dtype)
     return Value(value.type, array, make.full(1.0, value.type.dtype, value.type.shape))
 
 
@@ -248,5 +249,3 @@ def _owned(part: Tensor) -> Tensor:
     if modes.trace is not None or part.value.requires_grad:
         return part
     return part._plain._from_array(np.array(part.value.array, order="C"))
-
-

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.dispatch import cast
+from engine.dispatch import cast, known_sizes
 from engine.dtypes import as_dtype, float32, int64
 from engine.errors import DTypeError, message
 from engine.locate import user_location
@@ -90,7 +90,7 @@ def full(
     shape = sizes((size,))
     kind = as_dtype(dtype) if dtype is not None else _natural(fill_value)
     if modes.trace is None:
-        array = np.full([int(s) for s in shape], fill_value, kind)  # type: ignore[call-overload]
+        array = np.full(known_sizes(shape), fill_value, kind)
         return _leaf(Tensor._from_array(array), requires_grad)
     scalar = make.cast(fill_value.node, kind) if isinstance(fill_value, Scalar) else None
     if scalar is None:
@@ -165,7 +165,9 @@ def eye(n: int, m: int | None = None, dtype: Any = None) -> Tensor:
     return tensor(np.eye(n, m, dtype=as_dtype(dtype or float32)))
 
 
-def rand(*size: Any, dtype: Any = None, generator: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any, dtype: Any = None, generator: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform in [0, 1)."""
     drawn = uniform_values(sizes(size), as_dtype(dtype or float32), generator)
     return _leaf(drawn, requires_grad)

@@ -20,7 +20,7 @@ from engine.scalar import Scalar
 from engine.state import TensorState
 from engine.storage import Cell, Value
 from ir import make
-from ir.dims import Dim, Size
+from ir.dims import Dim, Size, evaluate
 from ir.errors import OpError
 from ir.graph import Node
 from ir.interpret import evaluate_node
@@ -86,25 +86,31 @@ def scalar(like: Tensor, number: Number, dtype: DType, shape: Shape = ()) -> Ten
         if shape:
             node = make.broadcast(node, shape, ())
         return like._plain._from_value(Value(node.type, None, node))
-    array = np.full([int(s) for s in shape], node.attrs["value"], dtype)  # type: ignore[call-overload]
+    array = np.full(known_sizes(shape), node.attrs["value"], dtype)
     return like._plain._from_array(array)
 
 
-def operands(*items: Operand, dtype: DType | None = None) -> list[Tensor]:
+def known_sizes(shape: Shape) -> tuple[int, ...]:
+    """A shape outside a trace, where no size is symbolic."""
+    return tuple(evaluate(size, {}) for size in shape)
+
+
+def operands(*items: Any, dtype: DType | None = None) -> list[Tensor]:
     """Tensors and numbers as tensors of one dtype (promoted, or ``dtype``) and one shape."""
-    like = next(item for item in items if isinstance(item, TensorState))
+    like: Any = next(item for item in items if isinstance(item, TensorState))
     tensors = [x for x in items if isinstance(x, TensorState)]
     if dtype is None:
         dtype = common_dtype(items)
     shape = broadcast_shape([t.value.type.shape for t in tensors])
     out: list[Any] = []
+    item: Any
     for item in items:
         if isinstance(item, TensorState):
-            out.append(expand_to(cast(item, dtype), shape))  # type: ignore[arg-type]
+            out.append(expand_to(cast(item, dtype), shape))
         elif isinstance(item, int | float | Scalar | Dim):
-            out.append(scalar(like, item, dtype, shape))  # type: ignore[arg-type]
+            out.append(scalar(like, item, dtype, shape))
         elif isinstance(item, np.ndarray | np.generic):
-            other = like._plain._from_array(np.asarray(item))  # type: ignore[attr-defined]
+            other = like._plain._from_array(np.asarray(item))
             return operands(*[other if x is item else x for x in items], dtype=dtype)
         else:
             raise DTypeError(
@@ -115,7 +121,9 @@ def operands(*items: Operand, dtype: DType | None = None) -> list[Tensor]:
 
 def common_dtype(items: Sequence[Any]) -> DType:
     """PyTorch's promotion over tensors and numbers."""
-    wide, narrow, numbers = [], [], []
+    wide: list[DType] = []
+    narrow: list[DType] = []
+    numbers: list[DType] = []
     for item in items:
         if isinstance(item, TensorState):
             kind = item.value.type
@@ -146,7 +154,7 @@ def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
         size: Size = 1
         for shape in shapes:
             other = shape[axis] if -axis <= len(shape) else 1
-            if other == 1 or other == size:
+            if other in (1, size):
                 continue
             if size != 1:
                 listed = " and ".join(str(list(s)) for s in shapes)
@@ -197,5 +205,3 @@ def axes_of(dim: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
 def describe(x: Tensor) -> str:
     """``f32[64,10]``."""
     return f"{short(x.value.type.dtype)}[{','.join(map(str, x.value.type.shape))}]"
-
-

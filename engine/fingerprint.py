@@ -57,9 +57,14 @@ def _module_facts(name: str, module: Any) -> Iterator[tuple[str, Any]]:
             for inner, part in value.items():
                 yield f"{name}.{inner}", part
         elif key == "_hooks":
-            yield f"hooks of {name}", tuple(
-                id(hook) for table in vars(value).values() if isinstance(table, dict)
-                for hook in table.values()
+            yield (
+                f"hooks of {name}",
+                tuple(
+                    id(hook)
+                    for table in vars(value).values()
+                    if isinstance(table, dict)
+                    for hook in table.values()
+                ),
             )
         else:
             yield f"{name}.{key}", value

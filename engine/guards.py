@@ -46,7 +46,7 @@ class Guard:
         """Whether what was seen is still so."""
         now = self.read()
         if self.by_value:
-            return type(now) is type(self.seen) and (now == self.seen or now != now)
+            return type(now) is type(self.seen) and bool(now == self.seen)
         return now is self.seen
 
 
@@ -54,7 +54,7 @@ def captured_guards(function: Callable[..., Any]) -> list[Guard]:
     """A guard for everything that the code of ``function``, and of the user's functions and
     modules that it names, reads from globals, closures and its own ``self``."""
     guards: list[Guard] = []
-    waiting: list[Any] = [function]
+    waiting: list[Any] = [function, *_functions(function)]
     done: set[int] = set()
     while waiting:
         for name, read in _names(waiting.pop()):

@@ -86,7 +86,9 @@ def _bounds(x: Tensor, items: tuple[Any, ...]) -> tuple[Any, Any, Any, tuple[Siz
             shape.append(1)
             continue
         if item is Ellipsis:
-            ranges = [(0, size, 1, size) for size in own[len(start) : len(own) - named]]
+            ranges: list[tuple[int, Size, int, Size | None]] = [
+                (0, size, 1, size) for size in own[len(start) : len(own) - named]
+            ]
         else:
             ranges = [_range(x, len(start), item)]
             named -= 1

@@ -1,4 +1,4 @@
-"""A tensor and what to write in, the same tensor with new contents out: ``add_``, ``copy_``, ``+=``.
+"""A tensor and what to write in, the same tensor with new contents out: ``add_``, ``+=``.
 
 A write is the out-of-place op followed by one assignment, so it has the same gradient, and the
 version counter of the memory tells a later ``backward`` that the old contents are gone.
@@ -107,7 +107,7 @@ def fill_(x: Tensor, value: Operand) -> Tensor:
     x._check_write()
     kind = x.value.type
     source = value if not isinstance(value, int | float) else scalar(x, value, kind.dtype)
-    return copy_(x, source)  # type: ignore[arg-type]
+    return copy_(x, source)
 
 
 def zero_(x: Tensor) -> Tensor:

@@ -11,110 +11,25 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from engine import pytree
 from engine.backend import BACKENDS, build
+from engine.entry import Call, Entry, Family, Shapes, generalise, take_apart
 from engine.errors import EngineError, TraceError, message
 from engine.fingerprint import Fingerprint, restore_attributes, roots_of, snapshot_attributes
-from engine.guards import Guard, captured_guards, module_epoch
+from engine.guards import captured_guards, module_epoch
 from engine.locate import user_location
 from engine.modes import modes
-from engine.program import Bound, close
-from engine.tensor import Tensor
-from engine.trace import ScalarGuard, Trace
-from ir.dims import Size, symbol
+from engine.program import Bound, Draft, close
+from engine.trace import Trace
 from ir.errors import OpError
 from ir.graph import Graph
 from ir.passes import run_passes
 from ir.types import TensorType, dtype_of
 
-Shapes = tuple[tuple[Size, ...], ...]
 LIMIT = 64
-
-
-@dataclass
-class Call:
-    """One call, taken apart."""
-
-    leaves: list[Any]
-    structure: Any
-    tensors: list[Any]
-    family: tuple[Any, ...]
-    shapes: tuple[tuple[int, ...], ...]
-
-
-@dataclass
-class Entry:
-    """A program and the conditions under which it may answer a call."""
-
-    bound: Bound
-    shapes: Shapes
-    reason: str
-    guards: list[Guard]
-    numbers: list[tuple[ScalarGuard, int | None]]
-    grads: list[tuple[Any, Any, bool]]
-    fingerprint: Fingerprint
-    epoch: int
-    seconds: tuple[float, float]
-    captured: set[int] = field(default_factory=set)
-    runs: int = 0
-
-    @property
-    def symbolic(self) -> bool:
-        """Whether some size may change between calls."""
-        return any(not isinstance(size, int) for shape in self.shapes for size in shape)
-
-    def fits(self, shapes: tuple[tuple[int, ...], ...]) -> bool:
-        """Whether the sizes are the program's, equal symbols standing for equal sizes."""
-        if self.shapes == shapes:
-            return True
-        known: dict[Any, int] = {}
-        for shape, actual in zip(self.shapes, shapes, strict=True):
-            for size, value in zip(shape, actual, strict=True):
-                if isinstance(size, int):
-                    if size != value:
-                        return False
-                elif known.setdefault(size, value) != value:
-                    return False
-        return True
-
-    def broken(self, call: Call) -> str:
-        """Why the program may not answer ``call``; empty where it may."""
-        for guard in self.guards:
-            if not guard.holds():
-                return f"{guard.name} changed from {guard.seen!r}"[:120]
-        for number, argument in self.numbers:
-            getter = number.source.number
-            now = call.leaves[argument] if getter is None else getter()  # type: ignore[index]
-            if now != number.seen:
-                return f"a number that the step's code asked for changed: {number.seen} -> {now}"
-        for tensor, seen, by_identity in self.grads:
-            if tensor._grad is not seen if by_identity else (tensor._grad is None) != (seen is None):
-                return "a gradient is there that was not, or the other way round"
-        if self.captured and any(
-            t is not None and id(t._cell) in self.captured for t in call.tensors
-        ):
-            return "an argument is also state that the step captured"
-        if self.epoch != module_epoch():
-            changed = self.fingerprint.changed()
-            if changed:
-                return changed
-            self.epoch = module_epoch()
-        return ""
-
-
-@dataclass
-class Family:
-    """Calls that differ in sizes only."""
-
-    entries: list[Entry] = field(default_factory=list)
-    seen: list[tuple[tuple[int, ...], ...]] = field(default_factory=list)
-    static_only: str = ""
 
 
 class Step:
@@ -131,7 +46,7 @@ class Step:
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
         self.function, self.backend, self.spelling = function, backend, spelling
-        self.name = name or getattr(function, "__name__", "step")
+        self.name = name or str(getattr(function, "__name__", "step"))
         self.keep_grads = keep_grads
         self._families: dict[Any, Family] = {}
         self._lock = threading.RLock()
@@ -252,7 +167,7 @@ class Step:
         batch = [
             i
             for i, source in enumerate(draft.sources)
-            if source.argument is not None and _leads(shapes, draft, i)
+            if source.argument is not None and _leads(draft, i)
         ]
         program = build(draft.graph, draft.donated, batch, self.name, self.spelling, self.backend)
         seconds = traced - started, time.perf_counter() - traced
@@ -308,7 +223,7 @@ class Step:
                 leaves.append(leaf)
         return leaves
 
-    def _close(self, trace: Trace, result: Any, call: Call) -> Any:
+    def _close(self, trace: Trace, result: Any, call: Call) -> Draft:
         modes.trace = trace
         try:
             return close(trace, result, call.tensors, self.keep_grads)
@@ -316,68 +231,7 @@ class Step:
             modes.trace = None
 
 
-def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """Leaves, tensors and the key under which programs are kept."""
-    leaves, structure = pytree.flatten((args, kwargs))
-    tensors: list[Any] = []
-    parts: list[Any] = []
-    shapes: list[tuple[int, ...]] = []
-    met: dict[int, int] = {}
-    for at, leaf in enumerate(leaves):
-        if isinstance(leaf, np.ndarray):
-            leaf = Tensor._from_array(leaf)
-        if isinstance(leaf, Tensor):
-            kind = leaf.value.type
-            tensors.append(leaf)
-            shapes.append(kind.shape)
-            first = met.setdefault(id(leaf._cell), at)
-            parts.append((kind.dtype, len(kind.shape), leaf._wants_grad, first - at))
-            continue
-        tensors.append(None)
-        shapes.append(())
-        if type(leaf) is float:
-            parts.append(float)
-        else:
-            _must_be_hashable(leaf)
-            parts.append((type(leaf), leaf))
-    family = (structure, tuple(parts), modes.grad)
-    return Call(leaves, structure, tensors, family, tuple(shapes))
-
-
-def _must_be_hashable(leaf: Any) -> None:
-    try:
-        hash(leaf)
-    except TypeError:
-        raise TraceError(
-            message(
-                user_location(),
-                f"a jitted step got an argument of type {type(leaf).__name__}",
-                "pass tensors, arrays, numbers, strings, or containers of them",
-            )
-        ) from None
-
-
-def generalise(seen: Sequence[tuple[tuple[int, ...], ...]]) -> Shapes:
-    """Sizes that were always the same, and a symbol for each pattern of sizes that were not."""
-    names: dict[tuple[int, ...], Size] = {}
-    shapes: list[tuple[Size, ...]] = []
-    for at, first in enumerate(seen[0]):
-        sizes: list[Size] = []
-        for axis in range(len(first)):
-            history = tuple(shapes_[at][axis] for shapes_ in seen)
-            if len(set(history)) == 1:
-                sizes.append(history[0])
-            else:
-                sizes.append(names.setdefault(history, symbol(_symbol_name(len(names)))))
-        shapes.append(tuple(sizes))
-    return tuple(shapes)
-
-
-def _symbol_name(count: int) -> str:
-    return "NMLKJIHG"[count] if count < 8 else f"N{count}"
-
-
-def _leads(shapes: Shapes, draft: Any, at: int) -> bool:
+def _leads(draft: Draft, at: int) -> bool:
     """Whether axis 0 of an argument is the batch: the size that the first data argument has."""
     data = [s for s in draft.sources if s.argument is not None and s.cell is not None]
     data = [s for s in data if s.node.shape]

@@ -36,7 +36,7 @@ def _numbers(array: Array, indent: int) -> str:
         array,
         separator=", ",
         prefix=" " * indent,
-        formatter={"float_kind": _float_format(array), "bool": str},  # type: ignore[arg-type, dict-item]
+        formatter={"float_kind": _float_format(array), "bool": str},  # type: ignore[arg-type]
         threshold=1000,
         edgeitems=3,
     )

@@ -139,18 +139,16 @@ def _used(sources: list[Source], outputs: list[Node], targets: set[Source]) -> l
     ]
 
 
-def _narrow_numbers(
-    sources: list[Source], outputs: list[Node]
-) -> tuple[list[Source], list[Node]]:
+def _narrow_numbers(sources: list[Source], outputs: list[Node]) -> tuple[list[Source], list[Node]]:
     """A number that is only ever read as float32 is passed in as float32."""
     graph = Graph(tuple(source.node for source in sources), tuple(outputs))
     users = graph.users()
     narrow: dict[Node, Node] = {}
     for source in sources:
         node = source.node
-        if source.cell is None and node not in outputs and users[node]:
-            if all(user.op.name == "cast" and user.dtype == F32 for user in users[node]):
-                narrow[node] = make.input_node(TensorType(F32, ()), node.attrs["name"])
+        only_cast = all(user.op.name == "cast" and user.dtype == F32 for user in users[node])
+        if source.cell is None and node not in outputs and users[node] and only_cast:
+            narrow[node] = make.input_node(TensorType(F32, ()), node.attrs["name"])
     if not narrow:
         return sources, outputs
 
@@ -180,7 +178,9 @@ class Bound:
             (i, s.cell) for i, s in enumerate(draft.sources) if s.cell and s.argument is None
         ]
         self._tensors = [
-            (i, s.argument) for i, s in enumerate(draft.sources) if s.cell and s.argument is not None
+            (i, s.argument)
+            for i, s in enumerate(draft.sources)
+            if s.cell and s.argument is not None
         ]
         self._numbers = [
             (i, s.argument, s.number, s.node.dtype)
@@ -200,8 +200,8 @@ class Bound:
             inputs[i] = cell.array
         for i, argument in self._tensors:
             inputs[i] = tensors[argument]._cell.array
-        for i, argument, getter, dtype in self._numbers:
-            value = leaves[argument] if getter is None else getter()
+        for i, at, getter, dtype in self._numbers:
+            value = leaves[at] if getter is None else getter()  # type: ignore[index]
             inputs[i] = np.array(value, dtype)
         back = self._make_contiguous(inputs)
         arrays = self.program.run(inputs)
@@ -232,8 +232,7 @@ class Bound:
     def _commit(self, tensors: Sequence[Any], arrays: Sequence[Array]) -> Any:
         draft = self.draft
         for cell in draft.written:
-            source_cell = cell
-            source_cell.counter.version += 1
+            cell.counter.version += 1
         results = [give(tensors, arrays) for give in draft.gives]
         for target, give in draft.grads:
             tensor = tensors[target] if isinstance(target, int) else target

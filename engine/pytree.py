@@ -1,6 +1,7 @@
 """Nested containers in, their leaves and their structure out, and back.
 
-Containers are dict, list, tuple, namedtuple and dataclasses; everything else is a leaf, a symbolic size too.
+Containers are dict, list, tuple, namedtuple and dataclasses; everything else is a leaf, a
+symbolic size too.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from engine.dispatch import (
     common_dtype,
     describe,
     expand_to,
+    known_sizes,
     view as view_of,
 )
 from engine.errors import ShapeError, message
@@ -72,7 +73,7 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """The axes in another order."""
     rank = len(x.value.type.shape)
-    perm = tuple(axis_of(int(d), rank) for d in sizes(dims))
+    perm = tuple(axis_of(d, rank) for d in known_sizes(sizes(dims)))
     return view_of("transpose", x, perm=perm)
 
 
@@ -142,7 +143,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def flip(x: Tensor, *dims: Any) -> Tensor:
     """The order along ``dims`` reversed."""
     rank = len(x.value.type.shape)
-    return apply("flip", x, axes=tuple(axis_of(int(d), rank) for d in sizes(dims)))
+    return apply("flip", x, axes=tuple(axis_of(d, rank) for d in known_sizes(sizes(dims))))
 
 
 def matmul(x: Tensor, other: Tensor) -> Tensor:

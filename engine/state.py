@@ -20,7 +20,7 @@ from ir.table import Array
 from ir.types import TensorType, dtype_of, is_float
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from engine.tensor import Tensor
 
@@ -75,14 +75,16 @@ class TensorState:
             raise AutogradError(
                 message(
                     user_location(),
-                    "this tensor has history, and was written through another that shares its memory",
+                    "this tensor has history, and its memory was written through another",
                     "clone() it before detaching, or write under no_grad",
                 )
             )
         self._value = self._leaf_value(TensorType(dtype_of(array.dtype), array.shape), array)
         return self._value.placed(self._cell, self._cell.counter.version)
 
-    def _leaf_value(self, type_: TensorType, array: Array | None, node: Node | None = None) -> Value:
+    def _leaf_value(
+        self, type_: TensorType, array: Array | None, node: Node | None = None
+    ) -> Value:
         leaf: Any = self if self._wants_grad else None
         return Value(type_, array, node, (), self._wants_grad, leaf)
 
@@ -191,7 +193,8 @@ class TensorState:
             modes.trace.assign(self, value)
             return self
         target = self._cell.array
-        assert target is not None and value.array is not None
+        assert target is not None
+        assert value.array is not None
         if not target.flags.writeable:
             raise EngineError(
                 message(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import arithmetic, autograd, indexing, inplace, reductions, shaping
-from engine.dispatch import apply, cast
+from engine.dispatch import apply, cast, known_sizes
 from engine.dtypes import as_dtype, bool_, float32, float64, int32, int64
 from engine.errors import ShapeError, TraceError, message
 from engine.locate import user_location
@@ -227,7 +227,7 @@ class Tensor(TensorState):
                 dtype = arg.dtype
             elif _names_device(arg):
                 name = str(arg)
-                if name.split(":")[0] != "cpu":
+                if name.split(":", maxsplit=1)[0] != "cpu":
                     raise RuntimeError(
                         message(user_location(), f"there is no device {name!r}; only 'cpu'")
                     )
@@ -269,7 +269,7 @@ class Tensor(TensorState):
 
     def new_zeros(self, *shape: Any) -> Tensor:
         """Zeros of this dtype."""
-        return self._plain._from_array(np.zeros(shaping.sizes(shape), self.dtype))  # type: ignore[arg-type]
+        return self._plain._from_array(np.zeros(known_sizes(shaping.sizes(shape)), self.dtype))
 
     def new_tensor(self, data: Any) -> Tensor:
         """``data`` of this dtype."""
@@ -320,7 +320,7 @@ class Tensor(TensorState):
         arithmetic.logical_or,
         arithmetic.logical_xor,
     )
-    __eq__, __ne__ = arithmetic.equals, arithmetic.differs  # type: ignore[assignment]
+    __eq__, __ne__ = arithmetic.equals, arithmetic.differs
     __lt__, __le__ = arithmetic.lt, arithmetic.le
     __gt__, __ge__ = arithmetic.gt, arithmetic.ge
 

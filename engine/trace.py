@@ -148,7 +148,7 @@ class Trace:
         node = bound
         if self._claims.setdefault(bound, wants) != wants:
             node = make.apply("reshape", bound, shape=bound.shape)
-        value = tensor._leaf_value(bound.type, None, node).placed(cell, bound)
+        value: Value = tensor._leaf_value(bound.type, None, node).placed(cell, bound)
         self._held[id(tensor)] = (tensor, value)
         return value
 

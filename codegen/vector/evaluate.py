@@ -243,7 +243,7 @@ class Evaluator:
     def _reduce(self, axes: tuple[Axis, ...], members: list[tuple[Key, Instance]]) -> None:
         """One loop nest for reductions over the same axes; remembers each result."""
         vector = self.plan.vector
-        members = sorted(members, key=lambda member: self._stream(*member[1]))
+        members = self._streamed(members)
         states: list[Value] = []
         accumulators = []
         for _, (expr, env) in members:
@@ -265,15 +265,24 @@ class Evaluator:
             total = accumulator.finish(state, across=vector in axes)
             self.b.remember(key, total, self.b.depth)
 
-    def _stream(self, expr: Reduce, env: Env) -> tuple[object, ...]:
-        """Orders instances so that those reading the same vector stand side by side."""
-        found: list[object] = []
-        places = env.with_places(dict.fromkeys(expr.axes, _ORIGIN))
-        for load in _loads(expr.body):
-            if self.plan.vector in self.free_axes(load):
-                at = self.addressing.offset(load.buffer, load.index, places)
-                found.append((sorted(value.name for value, _ in at.terms), at.offset))
-        return tuple(found)
+    def _streamed(self, members: list[tuple[Key, Instance]]) -> list[tuple[Key, Instance]]:
+        """Instances that share an operand side by side: the operand with the most values streams
+        past the others, which stay in registers."""
+        columns: list[list[tuple[object, ...]]] = []
+        for at in range(len(_loads(members[0][1][0].body))):
+            column = []
+            for _, (expr, env) in members:
+                places = env.with_places(dict.fromkeys(expr.axes, _ORIGIN))
+                loads = _loads(expr.body)
+                load = loads[min(at, len(loads) - 1)]
+                place = self.addressing.offset(load.buffer, load.index, places)
+                column.append((sorted(value.name for value, _ in place.terms), place.offset))
+            columns.append(column)
+        if not columns:
+            return members
+        most = max(columns, key=lambda column: len({str(item) for item in column}))
+        order = sorted(range(len(members)), key=lambda at: most[at])
+        return [members[at] for at in order]
 
     def _nested(
         self,

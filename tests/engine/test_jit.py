@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import engine
-import engine.nn as nn
 import engine.nn.functional as F
+from engine import nn
 from engine.guards import bump_module_epoch
 
 ALPHA = 2.0
@@ -140,7 +140,7 @@ def test_written_tensor_is_updated_in_place():
 
 def test_train_and_eval_are_two_programs_found_again():
     model = nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.5))
-    step = jit(lambda x: model(x))
+    step = jit(model)
     x, _ = batch(4)
     for _ in range(3):
         model.train()
@@ -153,7 +153,7 @@ def test_train_and_eval_are_two_programs_found_again():
 
 def test_changes_elsewhere_do_not_trace_again():
     model = mlp()
-    step = jit(lambda x: model(x))
+    step = jit(model)
     step(batch(4)[0])
     bump_module_epoch()
     mlp().eval()
@@ -209,7 +209,7 @@ def test_gradients_accumulate_over_calls():
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_applied_gradients_are_kept_on_request(keep):
-    model, opt, plain = training(OPTIMIZERS["sgd"])
+    model, _, plain = training(OPTIMIZERS["sgd"])
     step = jit(plain, keep_grads=keep)
     step(*batch(8))
     step(*batch(8))
@@ -337,7 +337,7 @@ def test_state_is_as_before_when_the_step_raises():
 
 
 def test_a_wrong_shape_is_the_users_error():
-    model, _, plain = training(OPTIMIZERS["sgd"])
+    _, _, plain = training(OPTIMIZERS["sgd"])
     step = jit(plain)
     step(*batch(4))
     with pytest.raises(RuntimeError):
@@ -399,7 +399,9 @@ def test_threads_may_share_a_step():
     step = jit(lambda x: x * 2)
     found = []
     threads = [
-        threading.Thread(target=lambda i=i: found.append(step(engine.full((2,), float(i))).tolist()))
+        threading.Thread(
+            target=lambda i=i: found.append(step(engine.full((2,), float(i))).tolist())
+        )
         for i in range(8)
     ]
     for thread in threads:
