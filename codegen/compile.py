@@ -39,9 +39,7 @@ def compile_graph(
     code = vector.Module(plans, dims)
     blob, hit = build_objects([name, code.key], code.text)
     found = load_object(blob, sorted(set(code.names)))
-    report = Report(
-        time.perf_counter() - started, hit, len(plans), len(set(code.names)), spelling
-    )
+    report = Report(time.perf_counter() - started, hit, len(plans), len(set(code.names)), spelling)
     addresses = [found[symbol] for symbol in code.names]
     return Program(kernels, plans, addresses, dims, donated, report)
 

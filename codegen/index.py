@@ -126,7 +126,7 @@ def floordiv(index: Index, by: Size) -> Index:
         raise ValueError(f"cannot divide an index by the symbolic size {by}")
     whole, rest = _split(index, by)
     reach = bounds(rest)
-    if reach is not None and 0 <= reach[0] and reach[1] < by:
+    if reach is not None and reach[0] >= 0 and reach[1] < by:
         return whole
     if len(rest.terms) == 1 and rest.offset == 0 and rest.terms[0][1] == 1:
         atom = rest.terms[0][0]
@@ -143,7 +143,7 @@ def modulo(index: Index, by: Size) -> Index:
         raise ValueError(f"cannot take an index modulo the symbolic size {by}")
     _, rest = _split(index, by)
     reach = bounds(rest)
-    if reach is not None and 0 <= reach[0] and reach[1] < by:
+    if reach is not None and reach[0] >= 0 and reach[1] < by:
         return rest
     return _atom(Mod(rest, by))
 
@@ -151,9 +151,7 @@ def modulo(index: Index, by: Size) -> Index:
 def linearise(index: Iterable[Index], shape: Iterable[Size]) -> Index:
     """The position in row-major order of an element of an array of ``shape``."""
     sizes = tuple(shape)
-    return add(
-        *(scale(part, product(sizes[at + 1 :])) for at, part in enumerate(tuple(index)))
-    )
+    return add(*(scale(part, product(sizes[at + 1 :])) for at, part in enumerate(tuple(index))))
 
 
 def delinearise(position: Index, shape: tuple[Size, ...]) -> tuple[Index, ...]:

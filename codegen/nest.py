@@ -66,9 +66,9 @@ class Const(Leaf):
         return hash((str(self.value), self.dtype))
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Const)
-            and (str(self.value), self.dtype) == (str(other.value), other.dtype)
+        return isinstance(other, Const) and (str(self.value), self.dtype) == (
+            str(other.value),
+            other.dtype,
         )
 
 

@@ -32,9 +32,7 @@ class Kernels:
     fusion: Fusion
 
 
-def build_nests(
-    graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]
-) -> Kernels:
+def build_nests(graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]) -> Kernels:
     """Plan the kernels of ``graph``."""
     return _Planner(graph, donated, batch_inputs).plan()
 
@@ -329,5 +327,3 @@ def _topological(clusters: Iterable[Cluster], before: Mapping[int, set[int]]) ->
         done.add(number)
         order.append(waiting.pop(number))
     return order
-
-

@@ -166,16 +166,12 @@ class Program:
         )
         inputs = set(self.kernels.inputs)
         last = {b: at for at, b in enumerate(self.kernels.outputs) if b not in inputs}
-        fresh = tuple(
-            (at, np.array(places[buffer], np.int64)) for buffer, at in last.items()
-        )
+        fresh = tuple((at, np.array(places[buffer], np.int64)) for buffer, at in last.items())
         outputs = tuple(
             tuple(evaluate(size, env) for size in buffer.shape) for buffer in self.kernels.outputs
         )
         nothing: list[Array | None] = [None] * len(shapes)
-        return Binding(
-            env, launches, table, external, fresh, outputs, arena, plan, sizes, nothing
-        )
+        return Binding(env, launches, table, external, fresh, outputs, arena, plan, sizes, nothing)
 
     def _arena_plan(self, waits: Sequence[bool], env: Mapping[str, int]) -> memory.Plan:
         """Intermediates live from the phase that writes them to the last that reads them."""

@@ -140,8 +140,7 @@ def _unrolled(
 def holds_reduction(reduce: Reduce, memo: dict[int, frozenset[Axis]]) -> bool:
     """Whether another reduction inside depends on this one's axes."""
     return any(
-        isinstance(e, Reduce) and free_axes(e, memo) & set(reduce.axes)
-        for e in walk([reduce.body])
+        isinstance(e, Reduce) and free_axes(e, memo) & set(reduce.axes) for e in walk([reduce.body])
     )
 
 
@@ -329,4 +328,3 @@ def _product(values: Iterable[int]) -> int:
     for value in values:
         total *= value
     return total
-

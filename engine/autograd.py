@@ -204,6 +204,8 @@ def _evaluate(roots: Sequence[Node], known: dict[Node, Value]) -> dict[Node, Val
         value = known.get(node)
         if value is None:
             value = record(node, [values[source] for source in node.inputs])
+            if modes.grad:
+                value.keep_node(node)  # the history of the next derivative names it
         elif modes.trace is None and value.overwritten:
             raise AutogradError(
                 message(

@@ -106,7 +106,8 @@ def operands(*items: Any, dtype: DType | None = None) -> list[Tensor]:
     item: Any
     for item in items:
         if isinstance(item, TensorState):
-            out.append(expand_to(cast(item, dtype), shape))
+            tensor: Any = item
+            out.append(expand_to(cast(tensor, dtype), shape))
         elif isinstance(item, int | float | Scalar | Dim):
             out.append(scalar(like, item, dtype, shape))
         elif isinstance(item, np.ndarray | np.generic):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.arithmetic import div, maximum, minimum
+from engine.arithmetic import div, eq, maximum, minimum
 from engine.dispatch import apply, axes_of, axis_of, cast, expand_to
 from engine.dtypes import as_dtype, int64
 from engine.errors import DTypeError, message
@@ -157,7 +157,7 @@ def any(x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
 
 def all(x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:
     """Whether every element is true."""
-    return sum(~x.bool(), dim, keepdim) == 0
+    return eq(sum(~x.bool(), dim, keepdim), 0)
 
 
 def norm(x: Tensor, dim: Axes = None, keepdim: bool = False) -> Tensor:

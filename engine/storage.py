@@ -70,6 +70,10 @@ class Value:
             self._node = make.input_node(self.type, "")
         return self._node
 
+    def keep_node(self, node: Node) -> None:
+        """Stay ``node`` in later graphs, though without history."""
+        self._node = node
+
     @property
     def overwritten(self) -> bool:
         """Whether the array no longer holds this version."""

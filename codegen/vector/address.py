@@ -84,6 +84,13 @@ class Env:
         return Env(self.places, (*self.guards, *flags))
 
 
+def block_place(first: Value, offset: int = 0) -> Place:
+    """Sixteen lanes from ``first + offset``, a multiple of 16."""
+    block = Linear(((first, 1),), offset)
+    lane = Linear(step=1)
+    return Place(block.plus(lane), block, lane)
+
+
 class Addressing:
     """Evaluates indices for one kernel's run-time sizes."""
 
@@ -98,9 +105,7 @@ class Addressing:
         for monomial, factor in size.terms:
             part = Value(str(factor), I64)
             for name in monomial:
-                slot = self.b.pure(
-                    f"getelementptr i64, ptr %dims, i64 {self._dims[name]}", "ptr"
-                )
+                slot = self.b.pure(f"getelementptr i64, ptr %dims, i64 {self._dims[name]}", "ptr")
                 part = self.times(self.b.pure("load i64, ptr {0}", I64, slot), part)
             total = part if total is None else self.plus(total, part)
         assert total is not None

@@ -204,7 +204,9 @@ class Builder:
     def function(self, name: str) -> str:
         """The finished function."""
         self._at[0].end = "ret void"
-        lines = [f"define void @{name}(ptr noalias %args, ptr noalias %dims, i64 %begin, i64 %end) {{"]
+        lines = [
+            f"define void @{name}(ptr noalias %args, ptr noalias %dims, i64 %begin, i64 %end) {{"
+        ]
         for block in self.blocks:
             lines.append(f"{block.label}:")
             lines += [f"  {line}" for line in (*block.lines, block.end)]

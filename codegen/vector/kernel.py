@@ -15,11 +15,12 @@ from math import ceil
 from codegen.index import Axis
 from codegen.nest import LANES
 from codegen.schedule import Schedule
-from codegen.vector.address import Addressing, Env, Linear, Place
+from codegen.vector.address import Addressing, Env, Linear, Place, block_place
 from codegen.vector.builder import Builder, Value
-from codegen.vector.evaluate import Evaluator, block_place
+from codegen.vector.evaluate import Evaluator
+from codegen.vector.loops import Reductions
 from codegen.vector.memory import Memory
-from ir.dims import Size, evaluate, product
+from ir.dims import Size, evaluate
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Kernel:
         memory = Memory(self.b, self.addressing, slots)
         self.evaluator = Evaluator(self.b, plan, self.addressing, memory)
         self.memory = memory
+        self.reductions = Reductions(self.evaluator)
 
     def text(self, name: str) -> str:
         """The function's LLVM text; declarations are in ``self.b.declared``."""
@@ -116,9 +118,7 @@ class Kernel:
                 return carried
 
             first, stop = self._range(span)
-            self.b.loop(
-                first, stop, span.size, [], body, maybe_empty=False, multiple=span.size
-            )
+            self.b.loop(first, stop, span.size, [], body, maybe_empty=False, multiple=span.size)
 
     def _range(self, span: Span) -> tuple[Value, Value]:
         first = Value(str(span.first), "i64")
@@ -162,9 +162,7 @@ class Kernel:
         choices = [spans(a, self.plan.tile[a], a == self.plan.vector) for a in order]
         start = Value("0", "i64")
         for region in combinations(*choices):
-            counts = [
-                self._count(span, axis) for span, axis in zip(region, order, strict=True)
-            ]
+            counts = [self._count(span, axis) for span, axis in zip(region, order, strict=True)]
             total = Value("1", "i64")
             for count in counts:
                 total = self.addressing.times(total, count)
@@ -230,9 +228,7 @@ class Kernel:
 
     # -- the body ---------------------------------------------------------------------------------
 
-    def _tile(
-        self, places: Mapping[Axis, Place], sizes: Mapping[Axis, int], ragged: bool
-    ) -> None:
+    def _tile(self, places: Mapping[Axis, Place], sizes: Mapping[Axis, int], ragged: bool) -> None:
         """Every root at every point of one register tile."""
         evaluator, nest = self.evaluator, self.plan.nest
         evaluator.floor = self.b.depth
@@ -245,7 +241,7 @@ class Kernel:
                 for axis, step in zip(axes, steps, strict=True)
             }
             points.append(Env(moved))
-        evaluator.resolve([(root.value, env) for env in points for root in nest.roots])
+        self.reductions.resolve([(root.value, env) for env in points for root in nest.roots])
         for env in points:
             values = [evaluator.value(root.value, env) for root in nest.roots]
             mask = evaluator.mask(env)

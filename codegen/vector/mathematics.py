@@ -140,4 +140,8 @@ def tanh(b: Builder, x: Value) -> Value:
     return _choose(b, "olt", size, _f(0.625), near, signed)
 
 
-APPROXIMATIONS: dict[str, Callable[[Builder, Value], Value]] = {"exp": exp, "log": log, "tanh": tanh}
+APPROXIMATIONS: dict[str, Callable[[Builder, Value], Value]] = {
+    "exp": exp,
+    "log": log,
+    "tanh": tanh,
+}

@@ -113,9 +113,7 @@ class Memory:
             )
         name = f"llvm.masked.load.{_suffix(wide)}.p0"
         self.b.declared[name] = f"declare {wide} @{name}(ptr, {lanes.type}, {wide})"
-        text = (
-            f"call {wide} @{name}(ptr align 1 {{0}}, {lanes.type} {{1}}, {wide} zeroinitializer)"
-        )
+        text = f"call {wide} @{name}(ptr align 1 {{0}}, {lanes.type} {{1}}, {wide} zeroinitializer)"
         return self.b.load(text, wide, pointer, lanes, floor=floor)
 
     def _each(
@@ -206,5 +204,3 @@ class Memory:
 def _suffix(wide: str) -> str:
     element = wide[wide.index("x ") + 2 : -1]
     return f"v{LANES}" + {"float": "f32", "double": "f64"}.get(element, element)
-
-

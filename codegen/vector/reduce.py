@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.nest import Reduce, identity_of
-from codegen.vector.builder import Builder, Value, element_of, vector_of
-from codegen.vector.scalars import larger, literal, select, spread, suffix, type_of
+from codegen.vector.builder import Builder, Value, element_of
+from codegen.vector.scalars import larger, literal, select, spread, suffix
 
 _ACROSS_FLOAT = {"sum": "fadd", "prod": "fmul", "max": "fmaximum", "min": "fminimum"}
 _ACROSS_INT = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
@@ -77,5 +77,3 @@ class Accumulator:
         sign = "" if self.kind in ("sum", "prod") else ("u" if self.source.kind == "u" else "s")
         name = f"llvm.vector.reduce.{sign}{_ACROSS_INT[self.kind]}.{suffix(total.type)}"
         return self.b.call(name, element, total)
-
-

@@ -99,7 +99,9 @@ def select(b: Builder, condition: Value, x: Value, y: Value) -> Value:
         return y
     if condition.is_vector or x.is_vector or y.is_vector:
         x, y = spread(b, x), spread(b, y)
-    return b.pure(f"select {condition.type} {{0}}, {x.type} {{1}}, {x.type} {{2}}", x.type, condition, x, y)
+    return b.pure(
+        f"select {condition.type} {{0}}, {x.type} {{1}}, {x.type} {{2}}", x.type, condition, x, y
+    )
 
 
 def cast(b: Builder, x: Value, source: DType, dtype: DType) -> Value:
@@ -186,11 +188,16 @@ def _transcendental(b: Builder, op: str, args: Sequence[Value], source: DType) -
     if not x.is_vector:
         return b.call(name, x.type, *args)
     columns = [lanes_of(b, a) for a in args]
-    return gathered(b, [b.call(name, element_of(x.type), *row) for row in zip(*columns, strict=True)])
+    return gathered(
+        b, [b.call(name, element_of(x.type), *row) for row in zip(*columns, strict=True)]
+    )
 
 
 def _zero(x: Value) -> Value:
-    return Value("zeroinitializer" if x.is_vector else ("0.0" if x.type in ("float", "double") else "0"), x.type)
+    return Value(
+        "zeroinitializer" if x.is_vector else ("0.0" if x.type in ("float", "double") else "0"),
+        x.type,
+    )
 
 
 def _relu(b: Builder, args: Sequence[Value], source: DType) -> Value:
@@ -209,7 +216,11 @@ def _abs(b: Builder, args: Sequence[Value], source: DType) -> Value:
     x = args[0]
     if source.kind == "f":
         return b.call(f"llvm.fabs.{suffix(x.type)}", x.type, x)
-    return x if source.kind == "u" else select(b, compare(b, "lt", x, _zero(x), source), _neg(b, args, source), x)
+    return (
+        x
+        if source.kind == "u"
+        else select(b, compare(b, "lt", x, _zero(x), source), _neg(b, args, source), x)
+    )
 
 
 def _sign(b: Builder, args: Sequence[Value], source: DType) -> Value:

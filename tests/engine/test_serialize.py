@@ -106,7 +106,7 @@ def test_every_flipped_byte_of_the_tensors_is_noticed(tmp_path: Path) -> None:
         (b"\x80\x04\x95 a pickle", "pickle"),
         (b"\x89PNG\r\n\x1a\n and more bytes", "does not begin with a safetensors header"),
         (b"\x02\0\0\0\0\0\0\0{]", "no JSON"),
-        (b"\x0a\0\0\0\0\0\0\0{\"a\": [1]}", "lacks dtype"),
+        (b'\x0a\0\0\0\0\0\0\0{"a": [1]}', "lacks dtype"),
     ],
 )
 def test_foreign_files(tmp_path: Path, data: bytes, text: str) -> None:
