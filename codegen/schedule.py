@@ -8,15 +8,14 @@ barrier between them) or all tiles of the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product as combinations
 from math import ceil
 
 from codegen.index import Axis, axes_of, factor_of, linearise
 from codegen.nest import LANES, Guard, Load, Nest, Reduce, free_axes, walk
+from codegen.tile import light_tile, register_tile
 
-TILE_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24)
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
 WEIGHTS_IN_CACHE = 32 * 1024  # bytes of weights that may be read again for every batch block
 
@@ -56,7 +55,10 @@ def schedule(nest: Nest, registers: int = 32) -> Schedule:
     by_batch = vector is not None and vector == nest.batch
     fixed = _full_tiles(nest, core, unroll, vector)
     repeat = _outer_points(reduces, core, memo)
-    tile = _tile(nest, core, axes, vector, fixed, registers, repeat, memo)
+    if core is None:
+        tile = light_tile(axes, vector)
+    else:
+        tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
     return Schedule(nest, vector, tile, _order(nest, axes, vector, core, memo), unroll, by_batch)
 
 
@@ -188,103 +190,6 @@ def _full_tiles(
     return forced
 
 
-def _tile(
-    nest: Nest,
-    core: Reduce | None,
-    axes: list[Axis],
-    vector: Axis | None,
-    fixed: dict[Axis, int],
-    registers: int,
-    repeat: int,
-    memo: dict[int, frozenset[Axis]],
-) -> dict[Axis, int]:
-    """The register tile: most uses per load that fit the registers, little waste at the edges."""
-    if core is None:
-        return _light_tile(axes, vector)
-    loads = {(e, _touched(e, axes)) for e in walk([core.body]) if isinstance(e, Load)}
-    pooled = frozenset(a for a in free_axes(core, memo) if a not in nest.axes)
-    inside = free_axes(core, memo)
-    choices: list[list[int]] = []
-    for axis in axes:
-        if axis in fixed:
-            choices.append([fixed[axis]])
-        elif axis not in inside:
-            choices.append([1])
-        else:
-            choices.append(_sizes(axis, axis == vector, nest, registers))
-    best: tuple[float, tuple[int, ...]] | None = None
-    for sizes in combinations(*choices):
-        count = repeat * _product(sizes)
-        vectors, scalars = _operands(axes, sizes, loads, vector, pooled, repeat)
-        held = count + min(vectors, scalars) + 2  # one operand streams past the other
-        if held > registers and count > repeat * _product(fixed.values()):
-            continue
-        cost = _cost(axes, sizes, count, vectors + 0.8 * scalars, vector)
-        if best is None or cost < best[0]:
-            best = (cost, sizes)
-    sizes = best[1] if best else tuple(1 for _ in axes)
-    return dict(zip(axes, sizes, strict=True))
-
-
-def _operands(
-    axes: list[Axis],
-    sizes: tuple[int, ...],
-    loads: Iterable[tuple[Load, frozenset[Axis]]],
-    vector: Axis | None,
-    pooled: frozenset[Axis],
-    repeat: int,
-) -> tuple[int, int]:
-    """Distinct vectors and scalars that one step of a tile reads."""
-    at = dict(zip(axes, sizes, strict=True))
-    vectors = scalars = 0
-    for load, touched in loads:
-        times = _product(at[axis] for axis in touched)
-        if any(pooled & axes_of(part) for part in load.index):
-            times *= repeat
-        lanes = vector is not None and any(vector in axes_of(part) for part in load.index)
-        vectors, scalars = vectors + lanes * times, scalars + (not lanes) * times
-    return vectors, scalars
-
-
-def _cost(
-    axes: list[Axis], sizes: tuple[int, ...], count: int, read: float, vector: Axis | None
-) -> float:
-    """Cycles per useful multiply-add of the innermost body, in rough units."""
-    waste = 1.0
-    for axis, size in zip(axes, sizes, strict=True):
-        if isinstance(axis.extent, int):
-            whole = _steps(axis, axis == vector)
-            waste *= ceil(whole / size) * size / whole
-    busy = max(count, read * 0.6) + 0.15 * read + 1.0
-    short = 1.0 + 0.6 * max(0.0, (8 - count) / 8)  # too few chains to hide latency
-    return busy / count * (1.0 + 0.3 * (waste - 1.0)) * short
-
-
-def _sizes(axis: Axis, is_vector: bool, nest: Nest, most: int) -> list[int]:
-    if not isinstance(axis.extent, int):
-        return [1, 2] if is_vector and nest.batch == axis else [1]
-    whole = _steps(axis, is_vector)
-    if is_vector and nest.batch == axis:
-        whole = max(1, whole // 2)  # leave a share of the blocks to another thread
-        return [s for s in (1, 2, 4) if s <= min(whole, most)]
-    return [s for s in TILE_SIZES if s <= min(whole, most)] or [1]
-
-
-def _steps(axis: Axis, is_vector: bool) -> int:
-    extent = int(axis.extent)  # type: ignore[arg-type]
-    return ceil(extent / LANES) if is_vector else extent
-
-
-def _light_tile(axes: list[Axis], vector: Axis | None) -> dict[Axis, int]:
-    """Elementwise kernels: a few points of the innermost axis at once."""
-    tile = dict.fromkeys(axes, 1)
-    rest = [axis for axis in axes if axis != vector and isinstance(axis.extent, int)]
-    if rest:
-        inner = rest[-1]
-        tile[inner] = max(s for s in (1, 2, 4) if int(inner.extent) % s == 0)  # type: ignore[arg-type]
-    return tile
-
-
 def _order(
     nest: Nest,
     axes: list[Axis],
@@ -321,10 +226,3 @@ def _touched(load: Load, axes: list[Axis]) -> frozenset[Axis]:
     for part in load.index:
         found |= axes_of(part)
     return frozenset(found & set(axes))
-
-
-def _product(values: Iterable[int]) -> int:
-    total = 1
-    for value in values:
-        total *= value
-    return total

@@ -40,7 +40,7 @@ def backward(
     history = _history([x.value])
     leaves = [value for value in history if value.leaf is not None and value.requires_grad]
     keep = create_graph if retain_graph is None else retain_graph
-    found = _gradients([x], [gradient], leaves, history, create_graph, keep)
+    found = _gradients([x], [gradient], leaves, history, create_graph=create_graph, keep=keep)
     for value, part in zip(leaves, found, strict=True):
         if part is not None and value.leaf is not None:
             _accumulate(value.leaf, x._plain._from_value(part), create_graph)
@@ -52,6 +52,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    *,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The derivatives of ``outputs`` with respect to ``inputs``, without touching ``.grad``."""
@@ -62,7 +63,9 @@ def grad(
     history = _history([x.value for x in outs])
     keep = create_graph if retain_graph is None else retain_graph
     targets = [x.value for x in wrt]
-    found = _gradients(outs, list(grad_outputs), targets, history, create_graph, keep)
+    found = _gradients(
+        outs, list(grad_outputs), targets, history, create_graph=create_graph, keep=keep
+    )
     if any(part is None for part in found) and not allow_unused:
         text = "an input of grad() was not used to compute the outputs"
         raise AutogradError(message(user_location(), text, "pass allow_unused=True"))
@@ -99,6 +102,7 @@ def _gradients(
     cotangents: Sequence[Tensor | None],
     wrt: Sequence[Value],
     history: dict[Value, None],
+    *,
     create_graph: bool,
     keep: bool,
 ) -> list[Value | None]:

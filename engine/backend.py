@@ -47,6 +47,7 @@ def build(
     graph: Graph,
     donated: Mapping[int, int],
     batch_inputs: Collection[int] = (),
+    *,
     name: str = "step",
     spelling: str = "vector",
     backend: str = "codegen",

@@ -52,12 +52,12 @@ def record(node: Node, values: Sequence[Value]) -> Value:
     wants = modes.grad and is_float(node.dtype) and any(v.requires_grad for v in values)
     sources = tuple(values) if wants else ()
     if modes.trace is not None:
-        return Value(node.type, None, node, sources, wants)
+        return Value(node.type, None, node, sources, requires_grad=wants)
     arrays = [v.array for v in values]
     array = evaluate_node(node, arrays)  # type: ignore[arg-type]
     if any(array is other for other in arrays):
         array = array.view()
-    value = Value(node.type, array, node if wants else None, sources, wants)
+    value = Value(node.type, array, node if wants else None, sources, requires_grad=wants)
     return value
 
 

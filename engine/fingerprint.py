@@ -7,76 +7,105 @@ that this step saw. ``model.train(); model.eval(); model.train()`` must not comp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.guards import Guard
+from engine.storage import Cell
 from engine.tensor import Tensor
 
-_TREES = ("_parameters", "_buffers", "_modules")
+TREES = ("_parameters", "_buffers", "_modules")
 _CONSTANTS = (int, float, str, bool, tuple, type(None))
 
 
-class Fingerprint:
-    """What modules, optimizers and captured tensors looked like when a step was traced."""
+@dataclass(frozen=True)
+class Fact:
+    """One thing that code could read; ``plain`` for an attribute that is no registered part."""
 
-    def __init__(self, owners: Iterable[Any], tensors: Iterable[Any]) -> None:
-        self._owners = list({id(owner): owner for owner in owners}.values())
+    name: str
+    value: Any
+    plain: bool = False
+
+
+class Fingerprint:
+    """What modules, optimizers and captured tensors looked like when a step was traced.
+
+    A tensor in a plain attribute counts only if the step read it: networks keep their latest
+    activations in attributes, and that is no reason to compile again.
+    """
+
+    def __init__(self, owners: Iterable[Any]) -> None:
+        self._owners: list[Any] = []
+        self._tensors: list[Tensor] = []
+        self._facts: list[Fact] = []
+        self._captured: frozenset[Cell] = frozenset()
+        self.watch(owners)
+
+    def watch(self, owners: Iterable[Any]) -> None:
+        """Look at more owners from now on."""
+        known = {id(owner) for owner in self._owners}
+        fresh = {id(owner): owner for owner in owners if id(owner) not in known}
+        self._owners += fresh.values()
+        self._facts += [fact for owner in fresh.values() for fact in _facts(owner)]
+
+    def capture(self, tensors: Iterable[Any], cells: Iterable[Cell]) -> None:
+        """The step read these."""
         self._tensors = [x for x in tensors if isinstance(x, Tensor)]
-        self._seen = list(self._read())
+        self._captured = frozenset(cells)
+        self._states = [(x._cell, x._wants_grad) for x in self._tensors]
 
     def changed(self) -> str:
         """What changed since, or an empty string."""
-        now = list(self._read())
-        for (name, old), (_, new) in zip(self._seen, now, strict=False):
-            if not _same(old, new):
-                return f"{name} changed"
-        return "" if len(now) == len(self._seen) else "the structure of a module changed"
+        now = [fact for owner in self._owners for fact in _facts(owner)]
+        for old, new in zip(self._facts, now, strict=False):
+            if old.name != new.name:
+                return f"the attributes of a module changed at {old.name}"
+            if not self._same(old, new):
+                return f"{old.name} changed"
+        if len(now) != len(self._facts):
+            return "the structure of a module changed"
+        for tensor, (cell, wanted) in zip(self._tensors, self._states, strict=True):
+            if tensor._cell is not cell or tensor._wants_grad != wanted:
+                return "requires_grad or the memory of a tensor changed"
+        return ""
 
-    def _read(self) -> Iterator[tuple[str, Any]]:
-        for owner in self._owners:
-            if hasattr(owner, "modules"):
-                for name, module in owner.named_modules():
-                    yield from _module_facts(f"{type(owner).__name__}.{name}".rstrip("."), module)
-            elif hasattr(owner, "param_groups"):
-                yield from _optimizer_facts(owner)
-        for tensor in self._tensors:
-            yield "the memory of a tensor", tensor._cell
-            yield "requires_grad of a tensor", tensor._wants_grad
-
-
-def _same(old: Any, new: Any) -> bool:
-    if old is new:
-        return True
-    return isinstance(old, _CONSTANTS) and type(old) is type(new) and bool(old == new)
+    def _same(self, old: Fact, new: Fact) -> bool:
+        if old.value is new.value:
+            return True
+        if isinstance(old.value, _CONSTANTS):
+            return type(old.value) is type(new.value) and bool(old.value == new.value)
+        both = isinstance(old.value, Tensor) and isinstance(new.value, Tensor)
+        return both and old.plain and old.value._cell not in self._captured
 
 
-def _module_facts(name: str, module: Any) -> Iterator[tuple[str, Any]]:
-    yield name, module
+def _facts(owner: Any) -> Iterator[Fact]:
+    if hasattr(owner, "modules"):
+        for name, module in owner.named_modules():
+            yield from _module_facts(f"{type(owner).__name__}.{name}".rstrip("."), module)
+    elif hasattr(owner, "param_groups"):
+        yield from _optimizer_facts(owner)
+
+
+def _module_facts(name: str, module: Any) -> Iterator[Fact]:
+    yield Fact(name, module)
     for key, value in module.__dict__.items():
-        if key in _TREES:
+        if key in TREES:
             for inner, part in value.items():
-                yield f"{name}.{inner}", part
+                yield Fact(f"{name}.{inner}", part)
         elif key == "_hooks":
-            yield (
-                f"hooks of {name}",
-                tuple(
-                    id(hook)
-                    for table in vars(value).values()
-                    if isinstance(table, dict)
-                    for hook in table.values()
-                ),
-            )
+            tables = [t for t in vars(value).values() if isinstance(t, dict)]
+            yield Fact(f"hooks of {name}", tuple(id(h) for t in tables for h in t.values()))
         else:
-            yield f"{name}.{key}", value
+            yield Fact(f"{name}.{key}", value, plain=True)
 
 
-def _optimizer_facts(optimizer: Any) -> Iterator[tuple[str, Any]]:
+def _optimizer_facts(optimizer: Any) -> Iterator[Fact]:
     name = type(optimizer).__name__
     for group in optimizer.param_groups:
         for param in group["params"]:
-            yield f"parameters of {name}", param
+            yield Fact(f"parameters of {name}", param)
             for slot in optimizer.state.get(param, {}).values():
-                yield f"state of {name}", slot
+                yield Fact(f"state of {name}", slot)
 
 
 def roots_of(guards: Sequence[Guard]) -> list[Any]:
@@ -90,25 +119,3 @@ def roots_of(guards: Sequence[Guard]) -> list[Any]:
             if hasattr(item, "_modules") or hasattr(item, "param_groups"):
                 found.append(item)
     return found
-
-
-def snapshot_attributes(roots: Iterable[Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The attributes of networks, to put back if the step fails."""
-    saved = []
-    for root in roots:
-        for module in root.modules() if hasattr(root, "modules") else ():
-            tables = [module.__dict__, *(module.__dict__[tree] for tree in _TREES)]
-            saved += [(table, dict(table)) for table in tables]
-    return saved
-
-
-def restore_attributes(saved: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    """Attributes that held, or now hold, tensors are as they were."""
-    for table, before in saved:
-        for key in [*table]:
-            new, old = table[key], before.get(key)
-            if new is not old and (isinstance(new, Tensor) or isinstance(old, Tensor)):
-                if key in before:
-                    table[key] = old
-                else:
-                    del table[key]

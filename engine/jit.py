@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import pytree
+from engine.attributes import Snapshot, restore, settle, snapshot
 from engine.backend import BACKENDS, build
 from engine.entry import Call, Entry, Family, Shapes, generalise, take_apart
 from engine.errors import EngineError, TraceError, message
-from engine.fingerprint import Fingerprint, restore_attributes, roots_of, snapshot_attributes
+from engine.fingerprint import Fingerprint, roots_of
 from engine.guards import captured_guards, module_epoch
 from engine.locate import user_location
 from engine.modes import modes
@@ -87,8 +88,11 @@ class Step:
             raise TraceError(message(user_location(), "step.graph() inside a jitted step"))
         with self._lock:
             call = take_apart(args, kwargs)
-            trace, result = self._run_traced(call, call.shapes)
-            return run_passes(self._close(trace, result, call).graph)
+            saved = snapshot(roots_of(captured_guards(self.function)))
+            try:
+                return run_passes(self._trace(call, call.shapes, saved)[1].graph)
+            finally:
+                restore(saved)
 
     def explain(self) -> str:
         """Why each program exists, and how often it ran."""
@@ -158,54 +162,54 @@ class Step:
         return "; ".join(parts)
 
     def _build(self, call: Call, shapes: Shapes, reason: str) -> Entry:
+        """Trace and compile; if either fails, attributes of networks are as before."""
         started = time.perf_counter()
         guards = captured_guards(self.function)
-        trace, result = self._run_traced(call, shapes)
-        draft = self._close(trace, result, call)
-        draft.graph = run_passes(draft.graph)
-        traced = time.perf_counter()
-        batch = [
-            i
-            for i, source in enumerate(draft.sources)
-            if source.argument is not None and _leads(draft, i)
-        ]
-        program = build(draft.graph, draft.donated, batch, self.name, self.spelling, self.backend)
-        seconds = traced - started, time.perf_counter() - traced
-        numbers = [(g, g.source.argument) for g in trace.scalar_guards.values()]
-        grads = [
-            (tensor, tensor._grad, tensor._grad is not None and tensor._grad._cell in trace.origin)
-            for tensor, _ in trace.grad_reads.values()
-        ]
-        captured = {id(c) for c, s in trace.origin.items() if s.argument is None}
-        print_of = Fingerprint([*roots_of(guards), *trace.touched], trace.kept)
+        owners = roots_of(guards)
+        seen, epoch, saved = Fingerprint(owners), module_epoch(), snapshot(owners)
+        try:
+            trace, draft = self._trace(call, shapes, saved)
+            draft.graph = run_passes(draft.graph)
+            traced = time.perf_counter()
+            program = build(
+                draft.graph,
+                draft.donated,
+                batch_inputs(draft),
+                name=self.name,
+                spelling=self.spelling,
+                backend=self.backend,
+            )
+        except BaseException:
+            restore(saved)
+            raise
+        seen.watch(trace.touched)
+        seen.capture(trace.kept, trace.origin)
+        state = {id(c) for c, s in trace.origin.items() if s.argument is None}
         return Entry(
-            Bound(draft, program),
-            shapes,
-            reason,
-            guards,
-            numbers,
-            grads,
-            print_of,
-            module_epoch(),
-            seconds,
-            captured - {id(t._cell) for t in call.tensors if t is not None},
+            bound=Bound(draft, program),
+            shapes=shapes,
+            reason=reason,
+            guards=guards,
+            numbers=[(g, g.source.argument) for g in trace.scalar_guards.values()],
+            grads=trace.grad_conditions(),
+            fingerprint=seen,
+            epoch=epoch,
+            seconds=(traced - started, time.perf_counter() - traced),
+            captured=state - {id(t._cell) for t in call.tensors if t is not None},
         )
 
-    def _run_traced(self, call: Call, shapes: Shapes) -> tuple[Trace, Any]:
+    def _trace(self, call: Call, shapes: Shapes, saved: Snapshot) -> tuple[Trace, Draft]:
         """The step's code over nodes; whatever happens, the thread's modes are as before."""
-        trace, outer_grad = Trace(), modes.grad
-        saved = snapshot_attributes(roots_of(captured_guards(self.function)))
+        trace, grad_mode = Trace(), modes.grad
         leaves = self._traced_leaves(trace, call, shapes)
         modes.trace = trace
         try:
             args, kwargs = pytree.unflatten(call.structure, leaves)
-            return trace, self.function(*args, **kwargs)
-        except BaseException:
-            modes.trace = None
-            restore_attributes(saved)
-            raise
+            result = self.function(*args, **kwargs)
+            fresh = settle(saved, trace)
+            return trace, close(trace, result, call.tensors, self.keep_grads, fresh)
         finally:
-            modes.trace, modes.grad = None, outer_grad
+            modes.trace, modes.grad = None, grad_mode
 
     def _traced_leaves(self, trace: Trace, call: Call, shapes: Shapes) -> list[Any]:
         leaves: list[Any] = []
@@ -223,19 +227,15 @@ class Step:
                 leaves.append(leaf)
         return leaves
 
-    def _close(self, trace: Trace, result: Any, call: Call) -> Draft:
-        modes.trace = trace
-        try:
-            return close(trace, result, call.tensors, self.keep_grads)
-        finally:
-            modes.trace = None
 
-
-def _leads(draft: Draft, at: int) -> bool:
-    """Whether axis 0 of an argument is the batch: the size that the first data argument has."""
-    data = [s for s in draft.sources if s.argument is not None and s.cell is not None]
-    data = [s for s in data if s.node.shape]
-    return bool(data) and draft.sources[at].node.shape[:1] == data[0].node.shape[:1]
+def batch_inputs(draft: Draft) -> list[int]:
+    """The inputs whose axis 0 is the batch: arguments that agree with the first one's size."""
+    data = [
+        (i, source.node.shape[0])
+        for i, source in enumerate(draft.sources)
+        if source.argument is not None and source.cell is not None and source.node.shape
+    ]
+    return [i for i, size in data if size == data[0][1]]
 
 
 def jit(function: Any = None, **options: Any) -> Any:

@@ -54,10 +54,20 @@ class Draft:
     gives: list[Give]
     written: list[Cell]
     grads: list[tuple[Tensor | int, Give]]
+    refreshed: list[tuple[Tensor, int]]
 
 
-def close(trace: Trace, result: Any, tensors: Sequence[Tensor], keep_grads: bool) -> Draft:
-    """The graph of a trace that returned ``result``, while the trace is still the running one."""
+def close(
+    trace: Trace,
+    result: Any,
+    tensors: Sequence[Tensor],
+    keep_grads: bool,
+    fresh: Sequence[tuple[Tensor, Node]],
+) -> Draft:
+    """The graph of a trace that returned ``result``, while the trace is still the running one.
+
+    ``fresh`` are tensors of the trace that outlive it, to be filled after every run.
+    """
     outputs = Outputs()
     leaves, structure = pytree.flatten(result)
     gives = [_give(trace, leaf, tensors, outputs) for leaf in leaves]
@@ -72,6 +82,7 @@ def close(trace: Trace, result: Any, tensors: Sequence[Tensor], keep_grads: bool
             dropped = at in trace.consumed and not keep_grads and grad is not None
             kept = None if dropped and grad._cell not in trace.origin else grad  # type: ignore[union-attr]
             grads.append((target, _give(trace, kept, tensors, outputs)))
+    refreshed = [(tensor, outputs.add(node, f"kept{i}")) for i, (tensor, node) in enumerate(fresh)]
     sources = _used(trace.sources, outputs.nodes, {trace.origin[c] for c in changed})
     sources, nodes = _narrow_numbers(sources, outputs.nodes)
     graph = Graph(
@@ -82,7 +93,7 @@ def close(trace: Trace, result: Any, tensors: Sequence[Tensor], keep_grads: bool
     )
     index = {source.cell: i for i, source in enumerate(sources) if source.cell is not None}
     donated = {place: index[cell] for place, cell in places.items()}
-    return Draft(graph, sources, donated, structure, gives, changed, grads)
+    return Draft(graph, sources, donated, structure, gives, changed, grads, refreshed)
 
 
 def _name(trace: Trace, cell: Cell) -> str:
@@ -190,8 +201,6 @@ class Bound:
         self._blank: list[Any] = [None] * len(draft.sources)
         self._into = set(draft.donated.values())
         self._single = draft.structure is pytree.LEAF
-        for _, cell in self._cells:
-            cell.captured = True
 
     def run(self, leaves: Sequence[Any], tensors: Sequence[Any]) -> Any:
         """One call: gather, run, and only then change state."""
@@ -233,6 +242,9 @@ class Bound:
         draft = self.draft
         for cell in draft.written:
             cell.counter.version += 1
+        for tensor, place in draft.refreshed:
+            tensor._cell.array, tensor._value = arrays[place], None
+            tensor._cell.counter.version += 1
         results = [give(tensors, arrays) for give in draft.gives]
         for target, give in draft.grads:
             tensor = tensors[target] if isinstance(target, int) else target

@@ -86,7 +86,7 @@ class TensorState:
         self, type_: TensorType, array: Array | None, node: Node | None = None
     ) -> Value:
         leaf: Any = self if self._wants_grad else None
-        return Value(type_, array, node, (), self._wants_grad, leaf)
+        return Value(type_, array, node, requires_grad=self._wants_grad, leaf=leaf)
 
     @property
     def requires_grad(self) -> bool:
@@ -210,7 +210,14 @@ class TensorState:
         np.copyto(target, value.array)
         self._cell.counter.version += 1
         if value.requires_grad:
-            fresh = Value(value.type, target, value.node, value.sources, True, value.leaf)
+            fresh = Value(
+                value.type,
+                target,
+                value.node,
+                value.sources,
+                requires_grad=True,
+                leaf=value.leaf,
+            )
         else:
             fresh = self._leaf_value(value.type, target)
         self._value = fresh.placed(self._cell, self._cell.counter.version)

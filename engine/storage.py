@@ -31,11 +31,10 @@ class Counter:
 class Cell:
     """Shared, mutable contents. ``array`` is None for a cell that lives in a trace only."""
 
-    __slots__ = ("__weakref__", "array", "captured", "counter")
+    __slots__ = ("__weakref__", "array", "counter")
 
     def __init__(self, array: Array | None, counter: Counter | None = None) -> None:
         self.array = array
-        self.captured = False  # whether some compiled step reads or writes it as state
         self.counter = counter or Counter()
 
 
@@ -55,6 +54,7 @@ class Value:
         array: Array | None = None,
         node: Node | None = None,
         sources: tuple[Value, ...] | None = (),
+        *,
         requires_grad: bool = False,
         leaf: Tensor | None = None,
     ) -> None:

@@ -190,7 +190,14 @@ class Trace:
         if cell in self.origin:
             self.written[cell] = None
         if value.requires_grad:
-            fresh = Value(value.type, None, value.node, value.sources, True, value.leaf)
+            fresh = Value(
+                value.type,
+                None,
+                value.node,
+                value.sources,
+                requires_grad=True,
+                leaf=value.leaf,
+            )
         else:
             fresh = tensor._leaf_value(value.type, None, value.node)
         self._held[id(tensor)] = (tensor, fresh.placed(cell, value.node))
@@ -222,6 +229,13 @@ class Trace:
         """``tensor.grad = grad``, for after the run."""
         self.grads[id(tensor)] = (tensor, grad)
         self.consumed.discard(id(tensor))
+
+    def grad_conditions(self) -> list[tuple[Any, Any, bool]]:
+        """For each gradient from outside that was asked for: tensor, gradient, by identity."""
+        return [
+            (x, x._grad, x._grad is not None and x._grad._cell in self.origin)
+            for x, _ in self.grad_reads.values()
+        ]
 
 
 def runtime_scalar(owner: Any, getter: Callable[[], float]) -> float | Scalar:

@@ -8,8 +8,8 @@ import pytest
 import safetensors.numpy
 
 import engine
-import engine.nn as nn
 import engine.optim
+from engine import nn
 from engine.serialize import CheckpointError, load, save
 
 

@@ -168,7 +168,7 @@ MISUSES = {
     "many": (lambda x: x[0, 0, 0], IndexError, "too many indices"),
     "mean": (lambda x: x.long().mean(), TypeError, "float tensors"),
     "item": (lambda x: x.item(), RuntimeError, "cannot be converted"),
-    "truth": (lambda x: bool(x), RuntimeError, "ambiguous"),
+    "truth": (bool, RuntimeError, "ambiguous"),
     "expanded": (lambda x: x[:1].expand(3, 4).add_(1), RuntimeError, "single memory location"),
     "grow": (lambda x: x[0].add_(engine.ones(2, 4)), RuntimeError, "does not fit"),
     "store": (lambda x: x.long().add_(0.5), TypeError, "cannot be stored"),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import engine
-import engine.nn as nn
 import engine.nn.functional as F
 import engine.optim
+from engine import nn
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -24,7 +24,7 @@ STEPS = 8
 def build(module: Any) -> Any:
     """A network with every kind of layer, over either library's ``nn``."""
     return module.Sequential(
-        module.Conv2d(3, 8, 3, padding=1),
+        module.Conv2d(3, 8, 3, padding=1, bias=False),
         module.BatchNorm2d(8),
         module.ReLU(),
         module.MaxPool2d(2),

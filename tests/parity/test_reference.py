@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import engine
-import engine.nn as nn
 import engine.nn.functional as F
 import engine.optim
+from engine import nn
 
 DATA = Path(__file__).parent / "data"
 MODES = ["eager", "interpreter", "codegen"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import engine
-import engine.nn as nn
 import engine.nn.functional as F
+from engine import nn
 
 
 def test_default_initialisation_lies_within_pytorchs_bounds() -> None:

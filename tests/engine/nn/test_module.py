@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import engine
-import engine.nn as nn
+from engine import nn
 
 
 class Net(nn.Module):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import engine
-import engine.nn as nn
 import engine.nn.functional as F
 import engine.optim
+from engine import nn
 
 Array = np.ndarray[Any, Any]
 START = np.array([1.0, -2.0, 3.0], np.float32)
