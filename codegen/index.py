@@ -119,7 +119,7 @@ def bounds(index: Index) -> tuple[int, int] | None:
 
 
 def floordiv(index: Index, by: Size) -> Index:
-    """``index // by`` for nonnegative ``index``."""
+    """``index // by``, rounded down."""
     if by == 1:
         return index
     if not isinstance(by, int):
@@ -136,7 +136,7 @@ def floordiv(index: Index, by: Size) -> Index:
 
 
 def modulo(index: Index, by: Size) -> Index:
-    """``index % by`` for nonnegative ``index``."""
+    """``index % by``, never negative."""
     if by == 1:
         return ZERO
     if not isinstance(by, int):
@@ -222,10 +222,13 @@ def _split(index: Index, by: int) -> tuple[Index, Index]:
             whole.append((atom, factor // by))
         else:
             rest.append((atom, factor))
-    if isinstance(index.offset, int):
-        quotient, left = divmod(index.offset, by)
-        return Index(tuple(whole), quotient), Index(tuple(rest), left)
-    return Index(tuple(whole)), Index(tuple(rest), index.offset)
+    if not isinstance(index.offset, int):
+        return Index(tuple(whole)), Index(tuple(rest), index.offset)
+    quotient, left = divmod(index.offset, by)
+    reach = bounds(Index(tuple(rest), left))
+    if reach is not None and reach[0] < 0:  # emitters divide what is not negative
+        quotient, left = quotient + reach[0] // by, left - reach[0] // by * by
+    return Index(tuple(whole), quotient), Index(tuple(rest), left)
 
 
 def _recombine(terms: dict[Atom, Size], offset: Size) -> Index:

@@ -233,10 +233,13 @@ def identity_of(kind: str, dtype: DType) -> Any:
     """The value that leaves a reduction unchanged."""
     if kind in ("sum", "prod"):
         return 0 if kind == "sum" else 1
-    low, high = (
-        (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    )
-    return low if kind in ("max", "argmax") else high
+    largest = kind in ("min", "argmin")
+    if dtype.kind == "f":
+        return np.inf if largest else -np.inf
+    if dtype.kind == "b":
+        return largest
+    whole = np.iinfo(str(dtype))
+    return whole.max if largest else whole.min
 
 
 def _cached_hash(expr: Any, content: tuple[Any, ...]) -> int:

@@ -1,24 +1,35 @@
 """Tensors that a step assigned to attributes of networks in, outputs of its program out.
 
-``self.hidden = h`` inside a step is state like any other. Where the attribute held a tensor of the
-same type, that tensor is written in place and stays; where it held none, the new tensor stays and
-gets its contents after every run. If the step fails, attributes are what they were.
+``self.hidden = h`` inside a step is state like any other. A buffer, and a
+tensor that the step also read, is written in place and stays; any other attribute is set to the
+new tensor after every run. If the step fails, attributes are what they were.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from engine.fingerprint import TREES
-from engine.storage import Cell
+from engine.storage import Cell, Value
 from engine.tensor import Tensor
 from engine.trace import Trace
 from ir.graph import Node
 
 Table = dict[str, Any]
 Snapshot = list[tuple[Table, Table]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An attribute that holds ``tensor`` after every run, filled with the value of ``node``."""
+
+    table: Table
+    key: str
+    tensor: Tensor
+    node: Node
 
 
 def snapshot(roots: Iterable[Any]) -> Snapshot:
@@ -49,26 +60,32 @@ def _changes(saved: Snapshot) -> Iterator[tuple[Table, str, Any]]:
                 yield table, key, before.get(key)
 
 
-def settle(saved: Snapshot, trace: Trace) -> list[tuple[Tensor, Node]]:
-    """Turn assigned attributes into writes; what is left is refreshed after every run."""
+def settle(saved: Snapshot, trace: Trace) -> list[Kept]:
+    """Turn assigned attributes into writes; what is left is set after every run."""
     held = Counter(
         id(value) for _, before in saved for value in before.values() if isinstance(value, Tensor)
     )
     writes = []
-    fresh: list[tuple[Tensor, Node]] = []
+    kept: list[Kept] = []
     for table, key, old in list(_changes(saved)):
         new: Tensor = table[key]
         value = new.value
-        if isinstance(old, Tensor) and not old._wants_grad and held[id(old)] == 1:
-            if old.value.type == value.type:
-                writes.append((old, value))
-                table[key] = old
-                continue
+        registered = "_parameters" not in table
+        if _is_written(old, value, trace, registered) and held[id(old)] == 1:
+            writes.append((old, value))
+            table[key] = old
+            continue
         source = trace.origin.get(new._cell)
         if source is None or source.argument is not None:
-            kept = new if source is None else Tensor(Cell(None))
-            table[key] = kept
-            fresh.append((kept, value.node))
+            tensor = new if source is None else Tensor(Cell(None))
+            kept.append(Kept(table, key, tensor, value.node))
     for old, value in writes:
         trace.assign(old, value)
-    return fresh
+    return kept
+
+
+def _is_written(old: Any, value: Value, trace: Trace, registered: bool) -> bool:
+    """Whether the attribute's old tensor takes the new value: a buffer, or one that was read."""
+    if not isinstance(old, Tensor) or old._wants_grad:
+        return False
+    return (registered or old._cell in trace.origin) and old.value.type == value.type

@@ -25,7 +25,7 @@ uint8 = DTYPES["u8"]
 uint32 = DTYPES["u32"]
 bool_ = DTYPES["bool"]
 
-_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
+KIND_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
 _PYTHON = {bool: BOOL, int: I64, float: F32}
 
 
@@ -55,7 +55,7 @@ def promote(
         common: DType | None = None
         for item in group:
             common = item if common is None else join(common, item)
-        if common is not None and (best is None or _RANK[common.kind] > _RANK[best.kind]):
+        if common is not None and (best is None or KIND_RANK[common.kind] > KIND_RANK[best.kind]):
             best = common
     assert best is not None, "promotion of nothing"
     return best
@@ -65,11 +65,6 @@ def join(a: DType, b: DType) -> DType:
     """The common dtype of two tensors: a float wins over integers whatever its width."""
     if a == b:
         return a
-    if _RANK[a.kind] != _RANK[b.kind]:
-        return a if _RANK[a.kind] > _RANK[b.kind] else b
+    if KIND_RANK[a.kind] != KIND_RANK[b.kind]:
+        return a if KIND_RANK[a.kind] > KIND_RANK[b.kind] else b
     return dtype_of(np.promote_types(a, b))
-
-
-def torch_name(value: DType) -> str:
-    """How PyTorch prints the dtype, without the module."""
-    return value.name

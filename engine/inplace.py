@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import arithmetic
 from engine.dispatch import Operand, cast, describe, expand_to, scalar
-from engine.dtypes import _RANK
+from engine.dtypes import KIND_RANK
 from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
 from engine.random import normal_values, uniform_values
@@ -26,7 +26,7 @@ def write(x: Tensor, result: Tensor) -> Tensor:
     if own.shape != new.shape:
         text = f"in-place result {describe(result)} does not fit into {describe(x)}"
         raise ShapeError(message(user_location(), text))
-    if _RANK[new.dtype.kind] > _RANK[own.dtype.kind]:
+    if KIND_RANK[new.dtype.kind] > KIND_RANK[own.dtype.kind]:
         text = f"in-place result of dtype {new.dtype} cannot be stored as {own.dtype}"
         raise DTypeError(message(user_location(), text))
     return x._assign(cast(result, own.dtype).value)

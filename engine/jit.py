@@ -23,6 +23,7 @@ from engine.fingerprint import Fingerprint, roots_of
 from engine.guards import captured_guards, module_epoch
 from engine.locate import user_location
 from engine.modes import modes
+from engine.observe import Ran, observers
 from engine.program import Bound, Draft, close
 from engine.trace import Trace
 from ir.errors import OpError
@@ -73,9 +74,24 @@ class Step:
             return self.function(*args, **kwargs)
         with self._lock:
             call = take_apart(args, kwargs)
+            if observers:
+                return self._observed(call)
             entry = self._find(call)
             entry.runs += 1
             return entry.bound.run(call.leaves, call.tensors)
+
+    def _observed(self, call: Call) -> Any:
+        """The same call, timed and told to ``engine.observe``'s observers."""
+        started, known = time.perf_counter(), len(self.programs)
+        entry = self._find(call)
+        entry.runs += 1
+        result = entry.bound.run(call.leaves, call.tensors)
+        seconds, built = time.perf_counter() - started, len(self.programs) > known
+        rows = next((shape[0] for shape in call.shapes if shape), 0)
+        ran = Ran(self.name, seconds, result, rows, entry, built)
+        for observer in tuple(observers):
+            observer(ran)
+        return result
 
     @property
     def programs(self) -> list[Entry]:
@@ -84,13 +100,17 @@ class Step:
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph that a call with these arguments runs, after the passes; nothing is run."""
+        return run_passes(self.draft(*args, **kwargs).graph)
+
+    def draft(self, *args: Any, **kwargs: Any) -> Draft:
+        """What a call with these arguments traces, before the passes; nothing is run."""
         if modes.trace is not None:
             raise TraceError(message(user_location(), "step.graph() inside a jitted step"))
         with self._lock:
             call = take_apart(args, kwargs)
             saved = snapshot(roots_of(captured_guards(self.function)))
             try:
-                return run_passes(self._trace(call, call.shapes, saved)[1].graph)
+                return self._trace(call, call.shapes, saved)[1]
             finally:
                 restore(saved)
 
@@ -119,16 +139,15 @@ class Step:
         return self._add(call, family)
 
     def _add(self, call: Call, family: Family | None) -> Entry:
+        reason = self._reason(call, family)
         if len(self.programs) >= LIMIT:
             raise TraceError(
                 message(
                     user_location(),
-                    f"{self.name} was traced {LIMIT} times; the last reason: "
-                    f"{self.programs[-1].reason}",
+                    f"{self.name} was traced {LIMIT} times; the last reason: {reason}",
                     "pass what changes as a tensor or a float argument; see step.explain()",
                 )
             )
-        reason = self._reason(call, family)
         known = family or Family()
         entry = None
         if known.seen and call.shapes not in known.seen and not known.static_only:
@@ -141,7 +160,8 @@ class Step:
                 known.static_only = str(error).splitlines()[-1]
         if entry is None:
             entry = self._build(call, call.shapes, reason)
-        known.entries.insert(0, entry)
+        # A program for exactly these sizes is tried before one for all sizes: it is faster.
+        known.entries.insert(len(known.entries) if entry.symbolic else 0, entry)
         known.seen.append(call.shapes)
         self._families[call.family] = known
         return entry
@@ -206,8 +226,8 @@ class Step:
         try:
             args, kwargs = pytree.unflatten(call.structure, leaves)
             result = self.function(*args, **kwargs)
-            fresh = settle(saved, trace)
-            return trace, close(trace, result, call.tensors, self.keep_grads, fresh)
+            kept = settle(saved, trace)
+            return trace, close(trace, result, call.tensors, self.keep_grads, kept)
         finally:
             modes.trace, modes.grad = None, grad_mode
 

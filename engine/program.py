@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine import pytree
+from engine.attributes import Kept
 from engine.backend import Runnable
 from engine.errors import TraceError, message
 from engine.scalar import Scalar
@@ -54,7 +55,7 @@ class Draft:
     gives: list[Give]
     written: list[Cell]
     grads: list[tuple[Tensor | int, Give]]
-    refreshed: list[tuple[Tensor, int]]
+    kept: list[tuple[Kept, int]]
 
 
 def close(
@@ -62,11 +63,11 @@ def close(
     result: Any,
     tensors: Sequence[Tensor],
     keep_grads: bool,
-    fresh: Sequence[tuple[Tensor, Node]],
+    kept: Sequence[Kept],
 ) -> Draft:
     """The graph of a trace that returned ``result``, while the trace is still the running one.
 
-    ``fresh`` are tensors of the trace that outlive it, to be filled after every run.
+    ``kept`` are attributes of networks, to be set after every run.
     """
     outputs = Outputs()
     leaves, structure = pytree.flatten(result)
@@ -80,9 +81,9 @@ def close(
             source = trace.origin.get(tensor._cell)
             target = tensor if source is None or source.argument is None else source.argument
             dropped = at in trace.consumed and not keep_grads and grad is not None
-            kept = None if dropped and grad._cell not in trace.origin else grad  # type: ignore[union-attr]
-            grads.append((target, _give(trace, kept, tensors, outputs)))
-    refreshed = [(tensor, outputs.add(node, f"kept{i}")) for i, (tensor, node) in enumerate(fresh)]
+            left = None if dropped and grad._cell not in trace.origin else grad  # type: ignore[union-attr]
+            grads.append((target, _give(trace, left, tensors, outputs)))
+    settled = [(item, outputs.add(item.node, item.key)) for item in kept]
     sources = _used(trace.sources, outputs.nodes, {trace.origin[c] for c in changed})
     sources, nodes = _narrow_numbers(sources, outputs.nodes)
     graph = Graph(
@@ -93,7 +94,7 @@ def close(
     )
     index = {source.cell: i for i, source in enumerate(sources) if source.cell is not None}
     donated = {place: index[cell] for place, cell in places.items()}
-    return Draft(graph, sources, donated, structure, gives, changed, grads, refreshed)
+    return Draft(graph, sources, donated, structure, gives, changed, grads, settled)
 
 
 def _name(trace: Trace, cell: Cell) -> str:
@@ -242,9 +243,11 @@ class Bound:
         draft = self.draft
         for cell in draft.written:
             cell.counter.version += 1
-        for tensor, place in draft.refreshed:
+        for item, place in draft.kept:
+            tensor = item.tensor
             tensor._cell.array, tensor._value = arrays[place], None
             tensor._cell.counter.version += 1
+            item.table[item.key] = tensor
         results = [give(tensors, arrays) for give in draft.gives]
         for target, give in draft.grads:
             tensor = tensors[target] if isinstance(target, int) else target

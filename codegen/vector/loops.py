@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from codegen.index import Axis, axes_of
+from codegen.index import Axis, axes_of, factor_of
 from codegen.nest import (
     LANES,
     Apply,
@@ -214,8 +214,7 @@ class Reductions:
     ) -> tuple[Value, Value]:
         """Bounds of the loop over ``axis`` within which guards on it hold for every instance."""
         for condition in _conditions(instances):
-            terms = dict(condition.index.terms)
-            factor = terms.get(axis)
+            factor = factor_of(condition.index, axis)
             if factor not in (1, -1) or condition.divisor != 1:
                 continue
             others = axes_of(condition.index) - {axis}
@@ -224,7 +223,7 @@ class Reductions:
                 for _, env in instances
                 if all(other in env.places or other in places for other in others)
             }
-            if len(found) != 1:
+            if len(found) != 1 or any(place.varies for place in found):
                 continue
             rest = self.addressing.scalar(found.pop())
             size = self.addressing.size(condition.size)
@@ -277,9 +276,7 @@ class Reductions:
         axes: tuple[Axis, ...],
     ) -> list[Value]:
         body, flags = expr.body, list[Value]()
-        if isinstance(body, Guard) and body.fill == Const(
-            identity_of(expr.kind, expr.dtype), expr.dtype
-        ):
+        if isinstance(body, Guard) and _skips(expr):
             found = self.evaluator.flags(body.conditions, env)
             if found is None:
                 return state
@@ -335,9 +332,17 @@ def _loads(expr: Expr) -> list[Load]:
     return found
 
 
+def _skips(expr: Reduce) -> bool:
+    """Whether the points that fail the body's conditions leave the reduction as it is."""
+    same = Const(identity_of(expr.kind, expr.body.dtype), expr.body.dtype)
+    return isinstance(expr.body, Guard) and expr.body.fill == same
+
+
 def _conditions(instances: Sequence[Instance]) -> list[Condition]:
-    found: dict[Condition, None] = {}
+    """The conditions without which no instance has anything to do."""
+    found: list[dict[Condition, None]] = []
     for expr, _ in instances:
-        if isinstance(expr.body, Guard):
-            found.update(dict.fromkeys(expr.body.conditions))
-    return list(found)
+        if not isinstance(expr.body, Guard) or not _skips(expr):
+            return []
+        found.append(dict.fromkeys(expr.body.conditions))
+    return [c for c in found[0] if all(c in other for other in found)] if found else []

@@ -57,8 +57,8 @@ class NLLLoss(Module):
         self.ignore_index, self.reduction = ignore_index, reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        options = {"ignore_index": self.ignore_index}
-        return F.nll_loss(input, target, self.weight, reduction=self.reduction, **options)
+        ignored, reduction = self.ignore_index, self.reduction
+        return F.nll_loss(input, target, self.weight, ignore_index=ignored, reduction=reduction)
 
 
 class MSELoss(Module):

@@ -3,7 +3,8 @@
 Registration happens by assignment, as people know it from PyTorch, with the same names, order and
 ``state_dict`` keys. What a compiled step may have read from a module (its structure, ``training``,
 plain attributes) is guarded by one counter, the module epoch: every change that Python code could
-notice bumps it, and a step then compares what it used (``engine.fingerprint``). Values of parameters and buffers are data, not structure, and bump nothing.
+notice bumps it, and a step then compares what it used (``engine.fingerprint``). Values of
+parameters and buffers are data, not structure, and bump nothing.
 """
 
 from __future__ import annotations
@@ -232,7 +233,8 @@ class Module:
 
     def get_submodule(self, target: str) -> Module:
         """The module of a dotted name; AttributeError names the part that is missing."""
-        return state.find_submodule(self, target)
+        found: Module = state.find_submodule(self, target)
+        return found
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter of a dotted name."""

@@ -111,8 +111,7 @@ def test_a_step_that_never_settles_says_why():
     x = engine.ones(1)
     assert [step(x).item() for _ in range(3)] == [2.0, 3.0, 4.0]
     with pytest.raises(engine.TraceError, match="calls changed"):
-        for _ in range(100):
-            step(x)
+        [step(x) for _ in range(100)]
 
 
 def test_options_are_checked():

@@ -51,9 +51,9 @@ def test_first_gradients(name: str, mode: str, workloads: ModuleType) -> None:
 
     x, y = workload.batches()[0]
     found = prepared(mode, gradients)(engine.tensor(x), engine.tensor(y))
-    for (name, _), gradient in zip(model.named_parameters(), found, strict=True):
-        error = np.abs(workloads.sample(gradient.numpy()) - samples[name]).max()
-        assert error <= 2e-5 * text["largest"][name], name
+    for (part, _), gradient in zip(model.named_parameters(), found, strict=True):
+        error = np.abs(workloads.sample(gradient.numpy()) - samples[part]).max()
+        assert error <= 2e-5 * text["largest"][part], part
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -22,9 +22,10 @@ def pair(value: IntOrPair) -> Pair:
     """
     if isinstance(value, int):
         return value, value
-    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) in (1, 2):
-        return int(value[0]), int(value[-1])
-    raise TypeError(f"expected an int or a pair of ints, not {value!r}")
+    sizes = list(value) if isinstance(value, list | tuple) else []
+    if len(sizes) not in (1, 2) or not all(isinstance(size, int) for size in sizes):
+        raise TypeError(f"expected an int or a pair of ints, not {value!r}")
+    return sizes[0], sizes[-1]
 
 
 def padding_pairs(padding: IntOrPair | str, kernel: Pair, stride: Pair, dilation: Pair) -> Any:
@@ -52,9 +53,11 @@ def windows(
     dilation: Pair = (1, 1),
     fill: float = 0.0,
 ) -> Tensor:
-    """``x`` [n, c, h, w] as windows [n, c, ho, wo, kh, kw] of its padded height and width."""
+    """``x`` [..., h, w] as windows [..., ho, wo, kh, kw] of its padded height and width."""
     (top, bottom), (left, right) = padding
+    lead = (0,) * (x.ndim - 2)
     if top or bottom or left or right:
-        low, high = (0, 0, top, left), (0, 0, bottom, right)
-        x = apply("pad", x, low=low, high=high, interior=(0, 0, 0, 0), value=fill)
-    return apply("window", x, axes=(2, 3), size=kernel, stride=stride, dilation=dilation)
+        low, high, none = (*lead, top, left), (*lead, bottom, right), (*lead, 0, 0)
+        x = apply("pad", x, low=low, high=high, interior=none, value=fill)
+    axes = (x.ndim - 2, x.ndim - 1)
+    return apply("window", x, axes=axes, size=kernel, stride=stride, dilation=dilation)

@@ -53,8 +53,11 @@ def conv2d(
     _check_channels(input, weight, groups)
     kernel = (int(weight.shape[2]), int(weight.shape[3]))
     steps, spread = pair(stride), pair(dilation)
+    if groups > 1:  # split before the windows, so that nothing stands between them and the dot
+        n, c, h, w = input.shape
+        input = input.reshape(n, groups, c // groups, h, w)
     view = windows(input, kernel, steps, padding_pairs(padding, kernel, steps, spread), spread)
-    out = _convolve(view, weight) if groups == 1 else _convolve_groups(view, weight, groups)
+    out = _convolve(view, weight) if groups == 1 else _convolve_groups(view, weight)
     return out if bias is None else out + bias.reshape(1, bias.shape[0], 1, 1)
 
 
@@ -63,12 +66,11 @@ def _convolve(view: Tensor, weight: Tensor) -> Tensor:
     return apply("transpose", out, perm=(0, 3, 1, 2))
 
 
-def _convolve_groups(view: Tensor, weight: Tensor, groups: int) -> Tensor:
+def _convolve_groups(view: Tensor, weight: Tensor) -> Tensor:
     """Groups are a batch axis of the dot."""
-    n, c, ho, wo, kh, kw = view.shape
+    n, groups, _, ho, wo, _, _ = view.shape
     o = weight.shape[0]
-    view = view.reshape(n, groups, c // groups, ho, wo, kh, kw)
-    parts = weight.reshape(groups, o // groups, c // groups, kh, kw)
+    parts = weight.reshape(groups, o // groups, *weight.shape[1:])
     out = apply("dot", view, parts, contract=((2, 5, 6), (2, 3, 4)), batch=((1,), (0,)))
     out = apply("transpose", out, perm=(1, 0, 4, 2, 3))
     return out.reshape(n, o, ho, wo)

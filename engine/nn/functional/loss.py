@@ -108,7 +108,8 @@ def _against_labels(
     known = (target >= 0) & (target < log_p.shape[axis])
     poison = apply("select", known | ~counted, full_like(share, 0.0), full_like(share, math.nan))
     if reduction == "mean":
-        return losses.sum() / (share + poison).sum()
+        mean: Tensor = losses.sum() / (share + poison).sum()
+        return mean
     return _reduce(losses + poison, reduction)
 
 
@@ -160,7 +161,8 @@ def _check_labels(log_p: Tensor, target: Tensor, axis: int, ignore_index: int) -
     values, classes = target.numpy(), log_p.shape[axis]
     outside = ((values < 0) | (values >= classes)) & (values != ignore_index)
     if outside.any():
+        first = values[outside].flat[0]
         raise misfit(
-            f"cross_entropy: label {values[outside].flat[0]} is out of bounds for {classes} classes",
+            f"cross_entropy: label {first} is out of bounds for {classes} classes",
             hint=f"labels run from 0 to {classes - 1}; the logits are {list(log_p.shape)}",
         )

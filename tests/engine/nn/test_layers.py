@@ -25,7 +25,7 @@ def test_default_initialisation_lies_within_pytorchs_bounds() -> None:
 @pytest.mark.parametrize(
     ("fill", "std"),
     [
-        (lambda w: nn.init.xavier_uniform_(w), math.sqrt(2 / 300)),
+        (nn.init.xavier_uniform_, math.sqrt(2 / 300)),
         (lambda w: nn.init.xavier_normal_(w, gain=2.0), 2 * math.sqrt(2 / 300)),
         (lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"), math.sqrt(2 / 200)),
         (lambda w: nn.init.kaiming_uniform_(w, mode="fan_out"), math.sqrt(2 / 100)),
@@ -64,7 +64,7 @@ def test_one_seed_one_network() -> None:
 )
 def test_wrong_input_names_the_users_line(layer: Any, shape: tuple[int, ...], text: str) -> None:
     x = engine.zeros(shape)
-    with pytest.raises(ValueError, match="test_layers.py") as caught:
+    with pytest.raises(ValueError, match=r"test_layers\.py") as caught:
         layer(x)
     lines = str(caught.value).splitlines()
     assert "layer(x)" in lines[0]

@@ -1,0 +1,123 @@
+"""Scalars, indices and ops in, Python expressions that Numba types exactly out.
+
+Numba widens: a bare ``0.1`` turns float32 into float64, and int32 + int32 is int64. So constants
+carry their dtype and narrow integers are cast back after every op. Expressions are written with
+all their parentheses; ``tidy`` takes out those that Python does not need.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codegen.index import Axis, Div, Index, bounds
+from codegen.nest import Condition
+from codegen.portable.names import size_text
+from ir.dims import Size
+from ir.errors import UnsupportedError
+from ir.ops import OPS
+from ir.types import I64, DType
+
+# Where the table's text means something else to Numba: math.floor gives an integer.
+_OWN = {"floor": "np.floor({0})", "ceil": "np.ceil({0})"}
+
+
+def tidy(text: str) -> str:
+    """The same statement with only the parentheses that Python needs."""
+    return ast.unparse(ast.parse(text))
+
+
+def literal(value: Any, dtype: DType) -> str:
+    """A constant of exactly ``dtype``."""
+    if dtype.kind == "b":
+        return str(bool(value))
+    if dtype.kind in "iu":
+        return str(int(value)) if dtype == I64 else f"np.{dtype}({int(value)})"
+    exact = dtype.type(value)
+    number = float(exact)
+    if math.isnan(number) or math.isinf(number):
+        sign = "-" if number < 0 else ""
+        return f"np.{dtype}({sign}np.{'nan' if math.isnan(number) else 'inf'})"
+    return f"np.{dtype}({exact!s})"
+
+
+def apply(op: str, args: Sequence[str], source: DType, dtype: DType) -> str:
+    """``op`` on operands of dtype ``source``; the result has ``dtype``."""
+    wrapped = [f"({arg})" for arg in args]
+    if op == "threefry":
+        return f"threefry({', '.join(args)})"
+    if op == "cast":
+        return cast(args[0], source, dtype)
+    if op == "sign":
+        return _sign(wrapped[0], dtype)
+    row = OPS.get(op)
+    if row is None or not row.text:
+        raise UnsupportedError(f"no Numba spelling for op {op}")
+    text = _OWN.get(op, row.text).format(*wrapped, zero=literal(0, source))
+    return narrowed(f"({text})", dtype) if op not in ("select", "maximum", "minimum") else text
+
+
+def narrowed(text: str, dtype: DType) -> str:
+    """Undo Numba's widening of small integers."""
+    return f"np.{dtype}({text})" if dtype.kind in "iu" and dtype != I64 else text
+
+
+def _sign(x: str, dtype: DType) -> str:
+    zero, one = literal(0, dtype), literal(1, dtype)
+    return f"({one} if {x} > {zero} else {narrowed('-' + one, dtype)} if {x} < {zero} else {x})"
+
+
+def cast(x: str, source: DType, dtype: DType) -> str:
+    if source == dtype:
+        return x
+    if dtype.kind == "b":
+        return f"(({x}) != {literal(0, source)})"
+    if source.kind == "b":
+        return f"({literal(1, dtype)} if {x} else {literal(0, dtype)})"
+    return f"np.{dtype}({x})"
+
+
+class Places:
+    """Spells indices: what each axis is called, and each symbolic size."""
+
+    def __init__(self, axes: Mapping[Axis, str], sizes: Mapping[str, str]) -> None:
+        self.axes, self.sizes = dict(axes), dict(sizes)
+
+    def size(self, size: Size) -> str:
+        return size_text(size, self.sizes)
+
+    def index(self, index: Index) -> str:
+        """An index as an integer expression, what is added before what is subtracted."""
+        plus: list[str] = []
+        minus: list[str] = []
+        for atom, factor in index.terms:
+            if isinstance(atom, Axis):
+                text = self.axes[atom]
+            else:
+                word = "//" if isinstance(atom, Div) else "%"
+                text = f"({self.index(atom.inner)}) {word} {atom.by}"
+            negative = isinstance(factor, int) and factor < 0
+            factor = -factor if negative else factor
+            scaled = f"({text})" if factor == 1 else f"{self.size(factor)} * ({text})"
+            (minus if negative else plus).append(scaled)
+        if isinstance(index.offset, int) and index.offset < 0 and plus:
+            minus.append(str(-index.offset))
+        elif index.offset != 0 or not plus:
+            plus.append(self.size(index.offset))
+        return " - ".join([" + ".join(plus), *minus])
+
+    def condition(self, condition: Condition) -> str:
+        """A condition, without the end that always holds."""
+        at, size = self.index(condition.index), self.size(condition.size)
+        low, high = bounds(condition.index) or (-1, None)
+        tests = []
+        inside = isinstance(condition.size, int) and high is not None and high < condition.size
+        if not inside:
+            tests.append(f"({at}) < {size}" if low >= 0 else f"0 <= ({at}) < {size}")
+        elif low < 0:
+            tests.append(f"({at}) >= 0")
+        if condition.divisor != 1:
+            tests.append(f"({at}) % {condition.divisor} == 0")
+        return " and ".join(tests) or "True"
