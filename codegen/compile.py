@@ -9,6 +9,7 @@ from codegen import vector
 from codegen.cache import build_objects
 from codegen.native import host, load_object
 from codegen.nests import Kernels, build_nests
+from codegen.portable import build_kernels
 from codegen.program import Program, Report
 from codegen.schedule import Schedule, schedule
 from ir.dims import symbols
@@ -34,8 +35,14 @@ def compile_graph(
     donated = dict(donated or {})
     kernels, plans = plan_kernels(run_passes(graph), donated, batch_inputs)
     dims = dim_slots(graph)
+    if spelling == "numba":
+        addresses, built = build_kernels(plans, dims)
+        report = Report(
+            time.perf_counter() - started, built == 0, len(plans), len(set(addresses)), spelling
+        )
+        return Program(kernels, plans, addresses, dims, donated, report)
     if spelling != "vector":
-        raise UnsupportedError(f"no spelling called {spelling!r}; there is: vector")
+        raise UnsupportedError(f"no spelling called {spelling!r}; there are: vector, numba")
     code = vector.Module(plans, dims)
     blob, hit = build_objects([name, code.key], code.text)
     found = load_object(blob, sorted(set(code.names)))

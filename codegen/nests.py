@@ -28,6 +28,7 @@ class Kernels:
     nests: tuple[Nest, ...]
     inputs: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
+    old: tuple[int | None, ...]  # for each output the input that it merely repeats
     copies: tuple[tuple[Buffer, Buffer], ...]  # (from, to) after the last kernel: late state
     fusion: Fusion
 
@@ -58,10 +59,9 @@ class _Planner:
             self.buffers[node] = self._buffer(name, node, None)
         targets = self._targets()
         order = self._order()
-        late: list[tuple[Buffer, Buffer]] = []
         for cluster in order:
             for node in self.fusion.stored(cluster):
-                self._assign(node, targets, late, cluster, order)
+                self._assign(node, targets, cluster, order)
         nests: list[Nest] = []
         done: set[Node] = set()
         for cluster in order:
@@ -71,14 +71,23 @@ class _Planner:
                     done.add(node)
                     nests.append(self.copy_nests[node])
             nests.append(nest)
-        outputs = []
-        for at, node in enumerate(self.graph.outputs):
-            if node.op.name == "input" and at in self.donated:
-                outputs.append(self.buffers[self.graph.inputs[self.donated[at]]])
-            else:
-                outputs.append(self.buffers[node])
-        inputs = tuple(self.buffers[node] for node in self.graph.inputs)
-        return Kernels(tuple(nests), inputs, tuple(outputs), tuple(late), self.fusion)
+        numbers = {node: at for at, node in enumerate(self.graph.inputs)}
+        return Kernels(
+            tuple(nests),
+            tuple(self.buffers[node] for node in self.graph.inputs),
+            tuple(self.buffers[node] for node in self.graph.outputs),
+            tuple(numbers.get(node) for node in self.graph.outputs),
+            self._copies(),
+            self.fusion,
+        )
+
+    def _copies(self) -> tuple[tuple[Buffer, Buffer], ...]:
+        """(from, to) for each donated output that was not computed in place."""
+        pairs = [
+            (self.buffers[self.graph.outputs[out]], self.buffers[self.graph.inputs[into]])
+            for out, into in self.donated.items()
+        ]
+        return tuple((source, target) for source, target in pairs if source is not target)
 
     # -- buffers ------------------------------------------------------------------------------
 
@@ -106,7 +115,6 @@ class _Planner:
         self,
         node: Node,
         targets: Mapping[Node, Node],
-        late: list[tuple[Buffer, Buffer]],
         cluster: Cluster,
         order: list[Cluster],
     ) -> None:
@@ -123,7 +131,6 @@ class _Planner:
             self.buffers[node] = self.buffers[target]
         else:
             self.buffers[node] = self._buffer(f"{self.buffers[target].name}_new", node, None)
-            late.append((self.buffers[node], self.buffers[target]))
 
     def _lanes(self, node: Node) -> int | None:
         tag = self.tags[node]
@@ -175,21 +182,13 @@ class _Planner:
             - {c.number}
             for c in clusters
         }
-        ancestors: dict[int, set[int]] = {}
-        for c in clusters:
-            ancestors[c.number] = set(before[c.number]).union(
-                *(ancestors[b] for b in before[c.number])
-            )
         for c in clusters:
             for node in self.fusion.stored(c):
                 target = targets.get(node)
                 for other in clusters:
-                    if (
-                        target is not None
-                        and other is not c
-                        and target in reads[other.number]
-                        and c.number not in ancestors[other.number]
-                    ):
+                    if target is None or other is c or target not in reads[other.number]:
+                        continue
+                    if not _reaches(before, c.number, other.number):
                         before[c.number].add(other.number)
         return _topological(clusters, before)
 
@@ -313,6 +312,20 @@ def _comment(cluster: Cluster) -> str:
     counts = {name: names.count(name) for name in dict.fromkeys(names)}
     fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())
     return f"{cluster.reason}; fused: {fused}"
+
+
+def _reaches(before: Mapping[int, set[int]], first: int, last: int) -> bool:
+    """Whether ``last`` must wait for ``first``."""
+    seen: set[int] = set()
+    stack = [last]
+    while stack:
+        number = stack.pop()
+        if number == first:
+            return True
+        if number not in seen:
+            seen.add(number)
+            stack.extend(before[number])
+    return False
 
 
 def _topological(clusters: Iterable[Cluster], before: Mapping[int, set[int]]) -> list[Cluster]:

@@ -27,7 +27,6 @@ from codegen.nest import (
     Position,
     Reduce,
     SizeValue,
-    walk,
 )
 from codegen.program import Program
 from codegen.schedule import Schedule
@@ -41,9 +40,7 @@ _INFIX = {
 _ALONE = re.compile(r"(?<!\w)\((\w+)\)")  # parentheses around one name
 
 
-def print_program(
-    program: Program, shapes: Sequence[tuple[int, ...]], kernel: str = ""
-) -> str:
+def print_program(program: Program, shapes: Sequence[tuple[int, ...]], kernel: str = "") -> str:
     """Every kernel with its barrier, then the memory plan, for inputs of these shapes.
 
     ``kernel`` keeps those whose name contains it (and leaves the memory plan out).
@@ -57,7 +54,9 @@ def print_program(
             barrier = "--- barrier: all threads finish the kernels above ---\n" if wait else ""
             parts.append(f"{barrier}[{at}] {print_kernel(schedule)}")
     if not kernel:
-        late = [f"copy {source.name} over {target.name}" for source, target in program.kernels.copies]
+        late = [
+            f"copy {source.name} over {target.name}" for source, target in program.kernels.copies
+        ]
         parts += ["\n".join(["after the last kernel:", *late])] if late else []
         parts.append("memory plan, phases counted by barriers\n" + memory.report(plan))
     return "\n\n".join(parts) + "\n"

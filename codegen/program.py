@@ -20,6 +20,7 @@ from codegen.barriers import barriers, share_of
 from codegen.driver import shared_driver
 from codegen.nest import LANES, Buffer
 from codegen.nests import Kernels
+from codegen.results import plan_results
 from codegen.schedule import Schedule
 from codegen.vector.kernel import units
 from ir.dims import evaluate, product
@@ -69,7 +70,8 @@ class Program:
         report: Report,
     ) -> None:
         self.kernels, self.plans, self.report = kernels, tuple(plans), report
-        self._addresses, self._dims, self._donated = tuple(addresses), dict(dims), dict(donated)
+        self._addresses, self._dims = tuple(addresses), dict(dims)
+        self._results = plan_results(kernels.inputs, kernels.outputs, kernels.old, donated)
         self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self._lock = threading.Lock()
 
@@ -84,10 +86,11 @@ class Program:
             if binding is None:
                 binding = self._bindings[key] = self._bind(key)
             self._point(binding, inputs)
-            results = self._results(binding, inputs)
+            results = self._results.begin(inputs, binding.shapes, self.kernels.outputs)
+            for at, places in binding.fresh:
+                binding.table[places] = results[at].__array_interface__["data"][0]
             shared_driver().run(binding.launches)
-            for source, target in self.kernels.copies:
-                np.copyto(inputs[self._input(target)], self._late(binding, source))
+            self._results.finish(inputs, results)
             return results
 
     def memory_plan(self, inputs: Sequence[Array]) -> memory.Plan:
@@ -119,34 +122,6 @@ class Program:
             order = "" if array.flags.c_contiguous else ", not C-contiguous"
             raise TypeError(f"input {buffer} was given an array of {array.dtype}{order}")
 
-    def _results(self, binding: Binding, inputs: Sequence[Array]) -> list[Array]:
-        results: list[Array] = []
-        for at, buffer in enumerate(self.kernels.outputs):
-            into = self._donated.get(at)
-            if into is not None:
-                results.append(inputs[into])
-            elif buffer in self.kernels.inputs:
-                results.append(inputs[self.kernels.inputs.index(buffer)].copy())
-            else:
-                results.append(np.empty(binding.shapes[at], buffer.dtype))
-        first: dict[Buffer, Array] = {}
-        for at, places in binding.fresh:
-            binding.table[places] = results[at].__array_interface__["data"][0]
-            first[self.kernels.outputs[at]] = results[at]
-        return [
-            first.get(buffer, result) if at not in self._donated else result
-            for at, (buffer, result) in enumerate(zip(self.kernels.outputs, results, strict=True))
-        ]
-
-    def _input(self, buffer: Buffer) -> int:
-        return self.kernels.inputs.index(buffer)
-
-    def _late(self, binding: Binding, buffer: Buffer) -> Array:
-        shape = tuple(evaluate(size, binding.env) for size in buffer.shape)
-        start = binding.plan.offsets[buffer.name]
-        count = int(product(shape)) * buffer.dtype.itemsize
-        return binding.arena[start : start + count].view(buffer.dtype).reshape(shape)
-
     # -- binding to sizes -----------------------------------------------------------------------
 
     def _bind(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
@@ -164,9 +139,9 @@ class Program:
             for at, buffer in enumerate(self.kernels.inputs)
             if buffer in places
         )
-        inputs = set(self.kernels.inputs)
-        last = {b: at for at, b in enumerate(self.kernels.outputs) if b not in inputs}
-        fresh = tuple((at, np.array(places[buffer], np.int64)) for buffer, at in last.items())
+        fresh = tuple(
+            (at, np.array(places[self.kernels.outputs[at]], np.int64)) for at in self._results.fresh
+        )
         outputs = tuple(
             tuple(evaluate(size, env) for size in buffer.shape) for buffer in self.kernels.outputs
         )
@@ -183,8 +158,6 @@ class Program:
             for buffer in plan.nest.buffers:
                 if buffer not in outside:
                     spans.setdefault(buffer, [phase, phase])[1] = phase
-        for source, _ in self.kernels.copies:
-            spans[source][1] = phase + 1
         intervals = [
             memory.Interval(buffer.name, size_in_bytes(buffer, env), first, last)
             for buffer, (first, last) in spans.items()

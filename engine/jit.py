@@ -23,6 +23,7 @@ from engine.fingerprint import Fingerprint, roots_of
 from engine.guards import captured_guards, module_epoch
 from engine.locate import user_location
 from engine.modes import modes
+from engine.naming import input_names
 from engine.observe import Ran, observers
 from engine.program import Bound, Draft, close
 from engine.trace import Trace
@@ -227,7 +228,8 @@ class Step:
             args, kwargs = pytree.unflatten(call.structure, leaves)
             result = self.function(*args, **kwargs)
             kept = settle(saved, trace)
-            return trace, close(trace, result, call.tensors, self.keep_grads, kept)
+            names = input_names(trace, self.function, call.structure)
+            return trace, close(trace, result, call.tensors, self.keep_grads, kept, names)
         finally:
             modes.trace, modes.grad = None, grad_mode
 

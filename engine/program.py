@@ -17,6 +17,7 @@ from engine import pytree
 from engine.attributes import Kept
 from engine.backend import Runnable
 from engine.errors import TraceError, message
+from engine.naming import distinct
 from engine.scalar import Scalar
 from engine.storage import Cell
 from engine.tensor import Tensor
@@ -64,17 +65,22 @@ def close(
     tensors: Sequence[Tensor],
     keep_grads: bool,
     kept: Sequence[Kept],
+    names: Sequence[str],
 ) -> Draft:
     """The graph of a trace that returned ``result``, while the trace is still the running one.
 
-    ``kept`` are attributes of networks, to be set after every run.
+    ``kept`` are attributes of networks, to be set after every run; ``names`` are for the trace's
+    sources.
     """
+    called = {source.node: name for source, name in zip(trace.sources, names, strict=False)}
     outputs = Outputs()
     leaves, structure = pytree.flatten(result)
     gives = [_give(trace, leaf, tensors, outputs) for leaf in leaves]
     changed = [c for c in trace.written if trace.bindings[c] is not trace.origin[c].node]
     _refuse_shared_memory(trace, changed)
-    places = {outputs.add(trace.bindings[c], f"new_{_name(trace, c)}"): c for c in changed}
+    places = {
+        outputs.add(trace.bindings[c], f"new_{called[trace.origin[c].node]}"): c for c in changed
+    }
     grads: list[tuple[Tensor | int, Give]] = []
     for at, (tensor, grad) in trace.grads.items():
         if tensor._cell in trace.origin or tensor._cell.array is not None:
@@ -85,20 +91,17 @@ def close(
             grads.append((target, _give(trace, left, tensors, outputs)))
     settled = [(item, outputs.add(item.node, item.key)) for item in kept]
     sources = _used(trace.sources, outputs.nodes, {trace.origin[c] for c in changed})
+    labels = distinct([called.get(s.node, str(s.node.attrs["name"])) for s in sources])
     sources, nodes = _narrow_numbers(sources, outputs.nodes)
     graph = Graph(
         tuple(source.node for source in sources),
         tuple(nodes),
-        tuple(str(source.node.attrs["name"]) for source in sources),
+        tuple(labels),
         tuple(outputs.names),
     )
     index = {source.cell: i for i, source in enumerate(sources) if source.cell is not None}
     donated = {place: index[cell] for place, cell in places.items()}
     return Draft(graph, sources, donated, structure, gives, changed, grads, settled)
-
-
-def _name(trace: Trace, cell: Cell) -> str:
-    return str(trace.origin[cell].node.attrs["name"])
 
 
 def _give(trace: Trace, leaf: Any, tensors: Sequence[Tensor], outputs: Outputs) -> Give:

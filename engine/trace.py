@@ -75,11 +75,12 @@ class Trace:
         node = make.input_node(TensorType(F64, ()), f"number{index}")
         return self._scalar(Source(node, argument=index), seen)
 
-    def number(self, key: Any, getter: Callable[[], float]) -> Scalar:
+    def number(self, key: Any, getter: Callable[[], float], name: str = "") -> Scalar:
         """The number that ``getter`` reads at every call; one input per ``key``."""
         found = self._scalars.get(key)
         if found is None:
-            node = make.input_node(TensorType(F64, ()), f"number{len(self.sources)}")
+            label = name or f"number{len(self.sources)}"
+            node = make.input_node(TensorType(F64, ()), label)
             found = self._scalar(Source(node, number=getter), float(getter()))
             self._scalars[key] = found
             self.kept.append(key)
@@ -251,7 +252,9 @@ def runtime_scalar(owner: Any, getter: Callable[[], float]) -> float | Scalar:
     seen = tuple(c.cell_contents for c in cells)
     parts = tuple(x if isinstance(x, str | int) else id(x) for x in seen)
     code = getattr(getter, "__code__", getter)
-    return modes.trace.number((id(owner), code, parts), _keeping(getter, owner))
+    called = [x if isinstance(x, str) else getattr(x, "__name__", "") for x in seen]
+    name = next((text.strip("_") for text in called if text), "")
+    return modes.trace.number((id(owner), code, parts), _keeping(getter, owner), name)
 
 
 def _keeping(getter: Callable[[], float], owner: Any) -> Callable[[], float]:

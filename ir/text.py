@@ -73,6 +73,15 @@ def parse_graph(text: str) -> Graph:
     return Graph(inputs, outputs, input_names, output_names)
 
 
+def parse_type(text: str) -> TensorType:
+    """The type that ``f32[64,10]`` names. Raises ParseError (SyntaxError for broken sizes)."""
+    name, _, sizes = text.rstrip("]").partition("[")
+    if name not in DTYPES:
+        raise ParseError(f"no dtype is called {name}")
+    shape = _value(ast.parse(f"({sizes},)" if sizes else "()", mode="eval").body)
+    return TensorType(DTYPES[name], _sizes(shape))
+
+
 def _border(
     word: str, nodes: Sequence[Node], names: Sequence[str], numbers: Mapping[Node, int]
 ) -> str:
@@ -127,7 +136,7 @@ def _read_node(line: str, nodes: dict[int, Node]) -> None:
     try:
         attrs = _read_attrs(found["attrs"] or "")
         node = build(op, inputs, attrs, _read_location(found["loc"]))
-        stated = _read_type(found["type"])
+        stated = parse_type(found["type"])
     except (KeyError, IndexError, TypeError, SyntaxError) as error:
         raise ParseError(f"{type(error).__name__} {error}") from None
     if node.type != stated:
@@ -164,14 +173,6 @@ def _read_attrs(text: str) -> dict[str, Any]:
     if not isinstance(call, ast.Call) or call.args:
         raise ParseError("attributes are name=value")
     return {str(item.arg): _value(item.value) for item in call.keywords}
-
-
-def _read_type(text: str) -> TensorType:
-    name, _, sizes = text.rstrip("]").partition("[")
-    if name not in DTYPES:
-        raise ParseError(f"no dtype is called {name}")
-    shape = _value(ast.parse(f"({sizes},)" if sizes else "()", mode="eval").body)
-    return TensorType(DTYPES[name], _sizes(shape))
 
 
 def _sizes(shape: Iterable[Any]) -> tuple[Size, ...]:

@@ -56,7 +56,7 @@ def _kernel(plan: Schedule, name: str, names: Names) -> str:
         + (", updated" if b in read and b in written else ", written" if b in written else "")
         for b in nest.buffers
     ]
-    body = Body(plan, names, sharing(plan)).lines()
+    body = Body(plan, names, sharing(plan, names)).lines()
     return "\n".join(
         [*head, '@njit(inline="always")', *_signature(name, arguments), *notes, *body]
     )
@@ -89,7 +89,7 @@ def _blocks(size: Size, sizes: Mapping[str, str]) -> str:
     return f"({size_text(size, sizes)} + {LANES - 1}) // {LANES}"
 
 
-def sharing(plan: Schedule) -> str:
+def sharing(plan: Schedule, names: Names) -> str:
     """The number of units that threads share, as an expression of the sizes; by tiles only.
 
     It is the vector spelling's number (``codegen.vector.kernel.units``), so that one driver and
@@ -103,9 +103,9 @@ def sharing(plan: Schedule) -> str:
             tiles = spans(axis, plan.tile[axis], axis == plan.vector)
             fixed *= sum(int(span.count) for span in tiles)  # type: ignore[arg-type]
         else:
-            count = f"{{{axis.name}}}"
+            count = size_text(axis.extent, names.sizes)
             in_vectors = axis == plan.vector
-            moving.append(f"({count} + {LANES - 1}) // {LANES}" if in_vectors else count)
+            moving.append(f"(({count} + {LANES - 1}) // {LANES})" if in_vectors else count)
     return " * ".join([*([str(fixed)] if fixed != 1 or not moving else []), *moving])
 
 

@@ -334,8 +334,8 @@ def _loads(expr: Expr) -> list[Load]:
 
 def _skips(expr: Reduce) -> bool:
     """Whether the points that fail the body's conditions leave the reduction as it is."""
-    same = Const(identity_of(expr.kind, expr.body.dtype), expr.body.dtype)
-    return isinstance(expr.body, Guard) and expr.body.fill == same
+    fill = expr.body.fill if isinstance(expr.body, Guard) else None
+    return isinstance(fill, Const) and fill.value == identity_of(expr.kind, expr.body.dtype)
 
 
 def _conditions(instances: Sequence[Instance]) -> list[Condition]:

@@ -25,9 +25,7 @@ from ir.text import ParseError, parse_type
 @click.option("--input", "inputs", multiple=True, metavar="TYPE", help="As f32[64,1,32,32].")
 @click.option("--kernel", default="", metavar="NAME", help="Only kernels whose name contains NAME.")
 @click.option("--traceback", is_flag=True, help="Show whole tracebacks of errors.")
-def command(
-    target: str, emit: str, inputs: tuple[str, ...], kernel: str, traceback: bool
-) -> None:
+def command(target: str, emit: str, inputs: tuple[str, ...], kernel: str, traceback: bool) -> None:
     """Show FUNCTION of FILE at one level.
 
     \b

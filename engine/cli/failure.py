@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import site
 import sysconfig
 import traceback
@@ -14,6 +15,7 @@ import click
 from engine.locate import is_own_file
 
 MOST_LINES = 12
+_PLACE = re.compile(r"\S.*\.py:\d+(: |$)")  # our errors open with the user's line
 _FOREIGN = tuple(
     path
     for path in (
@@ -39,7 +41,7 @@ def explain(error: BaseException) -> list[str]:
     said = str(error).splitlines()
     where = _place(error)
     kind = type(error).__name__
-    if where and said and _says_place(said[0], where):
+    if said and _PLACE.match(said[0]):
         lines = [said[0], f"{kind}: {said[1]}" if len(said) > 1 else kind, *said[2:]]
     else:
         first = f"{kind}: {said[0]}" if said else kind
@@ -47,13 +49,6 @@ def explain(error: BaseException) -> list[str]:
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], "... (--traceback shows everything)"]
     return lines
-
-
-def _says_place(line: str, where: str) -> bool:
-    """Whether the message already opens with the user's line (perhaps by a shorter path)."""
-    place = line.split(": ")[0]
-    file, _, number = place.rpartition(":")
-    return bool(file) and number.isdigit() and file in where
 
 
 def _place(error: BaseException) -> str:

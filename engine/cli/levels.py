@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import click
+
 from codegen.compile import compile_graph, dim_slots
 from codegen.decisions import print_clusters
 from codegen.native import emit_asm
@@ -15,7 +17,7 @@ from codegen.printing import print_program
 from codegen.program import Program
 from codegen.schedule import Schedule
 from codegen.vector import Module
-from engine.errors import AutogradError, ShapeError, message
+from engine.errors import AutogradError, message
 from engine.jit import Step, batch_inputs
 from engine.program import Draft
 from ir.grad import gradient
@@ -43,11 +45,11 @@ class Request:
         return compile_graph(draft.graph, draft.donated, batch_inputs(draft), self.step.name)
 
     def plans(self) -> list[Schedule]:
-        """The kernels asked for. Raises ShapeError where no name contains the filter."""
+        """The kernels asked for; a usage error where no name contains the filter."""
         found = [plan for plan in self.program.plans if self.kernel in plan.nest.name]
         if not found:
             known = ", ".join(plan.nest.name for plan in self.program.plans)
-            raise ShapeError(message(None, f"no kernel has {self.kernel!r} in its name: {known}"))
+            raise click.UsageError(f"no kernel has {self.kernel!r} in its name: {known}")
         return found
 
 
@@ -76,9 +78,7 @@ def differentiated(graph: Graph) -> Graph:
         )
     wrt = [node for node in graph.inputs if is_float(node.dtype)]
     names = [f"d_{node.attrs['name']}" for node in wrt]
-    return Graph(
-        graph.inputs, (value, *gradient(value, wrt)), graph.input_names, ("value", *names)
-    )
+    return Graph(graph.inputs, (value, *gradient(value, wrt)), graph.input_names, ("value", *names))
 
 
 def clusters_text(request: Request) -> str:

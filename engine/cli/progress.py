@@ -127,8 +127,8 @@ def shared_terminal(progress: Progress) -> Iterator[None]:
     """Inside, what is printed and the live line do not run into each other."""
     out, err = sys.stdout, sys.stderr
     if progress.out.isatty():
-        sys.stdout = _Erasing(out, progress)  # type: ignore[assignment]
-        sys.stderr = _Erasing(err, progress)  # type: ignore[assignment]
+        sys.stdout = _Erasing(out, progress)
+        sys.stderr = _Erasing(err, progress)
     try:
         yield
     finally:

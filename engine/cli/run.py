@@ -21,9 +21,7 @@ _EXAMPLES = (Path("examples"), Path(__file__).resolve().parents[2] / "examples")
 _INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
-@click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--traceback", is_flag=True, help="Show whole tracebacks of errors.")
 @click.option("--quiet", is_flag=True, help="No progress line and no summary.")
 @click.argument("script")
