@@ -85,9 +85,7 @@ class UnavailableError(Exception):
     """Why a contestant cannot run on this machine."""
 
 
-def enter(
-    frameworks: list[str], workload: str, threads: int, first_only: bool
-) -> list[Contestant]:
+def enter(frameworks: list[str], workload: str, threads: int, first_only: bool) -> list[Contestant]:
     """Every contestant of one comparison."""
     return [
         Contestant(framework, variant, workload, threads)

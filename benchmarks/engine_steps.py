@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import engine as torch
-import engine.nn as nn
-import engine.nn.functional as F
 from contest import Contestant, Running
 from workloads import MOMENTUM, WORKLOADS, batches, weights
+
+import engine as torch
+import engine.nn.functional as F
+from engine import nn
 
 
 class LeNet(nn.Module):

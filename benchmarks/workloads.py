@@ -30,7 +30,7 @@ class Workload:
 
 WORKLOADS = {
     "lenet": Workload(
-        "LeNet, batch 64, SGD with momentum",
+        "LeNet",
         image=(1, 32, 32),
         batch=64,
         optimizer="sgd",
@@ -44,7 +44,7 @@ WORKLOADS = {
         ),
     ),
     "mlp": Workload(
-        "MLP 784-512-256-10, batch 128, Adam",
+        "MLP",
         image=(784,),
         batch=128,
         optimizer="adam",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ir.dims import Size, product
+from ir.errors import UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def floordiv(index: Index, by: Size) -> Index:
     if by == 1:
         return index
     if not isinstance(by, int):
-        raise ValueError(f"cannot divide an index by the symbolic size {by}")
+        raise UnsupportedError(f"no reshape that divides by the symbolic size {by}")
     whole, rest = _split(index, by)
     reach = bounds(rest)
     if reach is not None and reach[0] >= 0 and reach[1] < by:
@@ -140,7 +141,7 @@ def modulo(index: Index, by: Size) -> Index:
     if by == 1:
         return ZERO
     if not isinstance(by, int):
-        raise ValueError(f"cannot take an index modulo the symbolic size {by}")
+        raise UnsupportedError(f"no reshape that divides by the symbolic size {by}")
     _, rest = _split(index, by)
     reach = bounds(rest)
     if reach is not None and reach[0] >= 0 and reach[1] < by:

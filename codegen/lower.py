@@ -32,6 +32,7 @@ from codegen.nest import (
     Reduce,
     SizeValue,
 )
+from ir.dims import Size, product
 from ir.errors import UnsupportedError
 from ir.graph import Node
 from ir.ops.contraction import free_axes
@@ -114,13 +115,29 @@ def _random_bits(low: Lowering, node: Node, at: At) -> Expr:
 
 
 def _reshape(low: Lowering, node: Node, at: At) -> Expr:
+    """Only dimensions that are merged or split go through a flat position."""
     source = node.inputs[0]
-    head, old, new = [], list(source.shape), list(node.shape)
-    while old and new and old[0] == new[0]:
-        head.append(at[len(head)])
-        old, new = old[1:], new[1:]
-    rest = linearise(at[len(head) :], new)
-    return low.element(source, (*head, *delinearise(rest, tuple(old))))
+    index: list[Index] = []
+    start = 0
+    for size, stop in _cuts(source.shape, node.shape):
+        old = source.shape[len(index) : size]
+        index += delinearise(linearise(at[start:stop], node.shape[start:stop]), old)
+        start = stop
+    return low.element(source, tuple(index))
+
+
+def _cuts(old: tuple[Size, ...], new: tuple[Size, ...]) -> list[tuple[int, int]]:
+    """Where both shapes' dimensions so far hold equally many elements."""
+    found: list[tuple[int, int]] = []
+    done = 0
+    for at in range(1, len(old)):
+        total = product(old[:at])
+        same = (to for to in range(done, len(new)) if product(new[:to]) == total)
+        stop = next(same, None)
+        if stop is not None:
+            found.append((at, stop))
+            done = stop
+    return [*found, (len(old), len(new))]
 
 
 def _transpose(low: Lowering, node: Node, at: At) -> Expr:

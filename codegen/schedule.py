@@ -129,7 +129,7 @@ def _unrolled(
     for reduce in reduces:
         room = 8
         for axis in reversed(reduce.axes):
-            short = isinstance(axis.extent, int) and axis.extent <= min(UNROLL_LIMIT, room)
+            short = isinstance(axis.extent, int) and 0 < axis.extent <= min(UNROLL_LIMIT, room)
             if not short or axis == vector:
                 break
             found.add(axis)

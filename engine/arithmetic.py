@@ -28,7 +28,7 @@ def _scaled(other: Any, alpha: Any) -> Any:
 
 def add(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
     """``x + alpha * other``."""
-    a, b = operands(x, _scaled(other, alpha))
+    a, b = operands(x, _scaled(other, alpha), op="add")
     if a.value.type.dtype == BOOL:
         return apply("or", a, b)
     return apply("add", a, b)
@@ -36,18 +36,18 @@ def add(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
 
 def sub(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
     """``x - alpha * other``."""
-    return apply("sub", *operands(x, _scaled(other, alpha)))
+    return apply("sub", *operands(x, _scaled(other, alpha), op="sub"))
 
 
 def rsub(x: Tensor, other: Operand) -> Tensor:
     """``other - x``."""
-    a, b = operands(x, other)
+    a, b = operands(x, other, op="sub")
     return apply("sub", b, a)
 
 
 def mul(x: Tensor, other: Operand) -> Tensor:
     """``x * other``."""
-    a, b = operands(x, other)
+    a, b = operands(x, other, op="mul")
     if a.value.type.dtype == BOOL:
         return apply("and", a, b)
     return apply("mul", a, b)
@@ -55,7 +55,7 @@ def mul(x: Tensor, other: Operand) -> Tensor:
 
 def _quotient(x: Operand, y: Operand) -> Tensor:
     dtype = common_dtype([x, y])
-    a, b = operands(x, y, dtype=dtype if is_float(dtype) else float32)
+    a, b = operands(x, y, dtype=dtype if is_float(dtype) else float32, op="div")
     return apply("div", a, b)
 
 
@@ -66,7 +66,7 @@ def div(x: Tensor, other: Operand, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode == "floor":
         return floor_divide(x, other)
     dtype = common_dtype([x, other])
-    wide = apply("div", *operands(x, other, dtype=dtype if is_float(dtype) else F64))
+    wide = apply("div", *operands(x, other, dtype=dtype if is_float(dtype) else F64, op="div"))
     zero = scalar(wide, 0, wide.value.type.dtype, wide.value.type.shape)
     down, up = apply("floor", wide), apply("ceil", wide)
     return cast(apply("select", apply("lt", wide, zero), up, down), dtype)
@@ -80,13 +80,13 @@ def rdiv(x: Tensor, other: Operand) -> Tensor:
 def floor_divide(x: Operand, other: Operand) -> Tensor:
     """``floor(x / other)`` in the promoted dtype; integers are exact up to 2**53."""
     dtype = common_dtype([x, other])
-    a, b = operands(x, other, dtype=dtype if is_float(dtype) else F64)
+    a, b = operands(x, other, dtype=dtype if is_float(dtype) else F64, op="floor_divide")
     return cast(apply("floor", apply("div", a, b)), dtype)
 
 
 def remainder(x: Operand, other: Operand) -> Tensor:
     """``x - other * floor(x / other)``: the sign is the divisor's, as in Python."""
-    a, b = operands(x, other)
+    a, b = operands(x, other, op="remainder")
     return apply("sub", a, apply("mul", b, floor_divide(a, b)))
 
 
@@ -127,7 +127,7 @@ def rpow(x: Tensor, base: Operand) -> Tensor:
 
 
 def _power(base: Operand, exponent: Operand) -> Tensor:
-    a, b = operands(base, exponent)
+    a, b = operands(base, exponent, op="pow")
     dtype = a.value.type.dtype
     if is_float(dtype):
         return apply("pow", a, b)
@@ -136,17 +136,17 @@ def _power(base: Operand, exponent: Operand) -> Tensor:
 
 def maximum(x: Tensor, other: Operand) -> Tensor:
     """The larger of each pair; NaN where either is."""
-    return apply("maximum", *operands(x, other))
+    return apply("maximum", *operands(x, other, op="maximum"))
 
 
 def minimum(x: Tensor, other: Operand) -> Tensor:
     """The smaller of each pair; NaN where either is."""
-    return apply("minimum", *operands(x, other))
+    return apply("minimum", *operands(x, other, op="minimum"))
 
 
 def _comparison(name: str) -> Callable[[Tensor, Operand], Tensor]:
     def compare(x: Tensor, other: Operand) -> Tensor:
-        return apply(name, *operands(x, other))
+        return apply(name, *operands(x, other, op=name))
 
     compare.__name__ = name
     compare.__doc__ = f"``{name}`` of each pair, as a bool tensor."
@@ -172,7 +172,7 @@ def differs(x: Tensor, other: Any) -> Any:
 
 def _logic(name: str) -> Callable[[Tensor, Operand], Tensor]:
     def combine(x: Tensor, other: Operand) -> Tensor:
-        return apply(name, *operands(x, other))
+        return apply(name, *operands(x, other, op=name))
 
     combine.__name__ = name
     combine.__doc__ = f"Bitwise (on bools: logical) ``{name}``."
@@ -255,10 +255,10 @@ def sigmoid(x: Tensor) -> Tensor:
 def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """``x`` limited to [min, max]; the gradient passes inside, ends included."""
     if min is not None:
-        x, low = operands(x, min)
+        x, low = operands(x, min, op="clamp")
         x = apply("select", apply("lt", x, low), low, x)
     if max is not None:
-        x, high = operands(x, max)
+        x, high = operands(x, max, op="clamp")
         x = apply("select", apply("gt", x, high), high, x)
     return x
 
@@ -268,8 +268,8 @@ def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
     if not isinstance(x, TensorState) and not isinstance(y, TensorState):
         dtype = common_dtype([x, y])
         x = scalar(condition, x, dtype)
-    a, b = operands(x, y)
-    shaped, a, b = broadcast_together(condition, a, b)
+    a, b = operands(x, y, op="where")
+    shaped, a, b = broadcast_together(condition, a, b, op="where")
     return apply("select", shaped, a, b)
 
 
@@ -277,7 +277,7 @@ def masked_fill(x: Tensor, mask: Tensor, value: Operand) -> Tensor:
     """``value`` where ``mask`` holds, else ``x``."""
     kind = x.value.type
     filler = value if isinstance(value, TensorState) else scalar(x, value, kind.dtype)
-    shaped, a, b = broadcast_together(mask, cast(filler, kind.dtype), x)
+    shaped, a, b = broadcast_together(mask, cast(filler, kind.dtype), x, op="masked_fill")
     return apply("select", shaped, a, b)
 
 

@@ -24,7 +24,7 @@ from ir.dims import Dim, Size, evaluate
 from ir.errors import OpError
 from ir.graph import Node
 from ir.interpret import evaluate_node
-from ir.types import DType, is_float, short
+from ir.types import DType, TensorType, is_float, short
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -95,13 +95,13 @@ def known_sizes(shape: Shape) -> tuple[int, ...]:
     return tuple(evaluate(size, {}) for size in shape)
 
 
-def operands(*items: Any, dtype: DType | None = None) -> list[Tensor]:
+def operands(*items: Any, dtype: DType | None = None, op: str = "") -> list[Tensor]:
     """Tensors and numbers as tensors of one dtype (promoted, or ``dtype``) and one shape."""
     like: Any = next(item for item in items if isinstance(item, TensorState))
     tensors = [x for x in items if isinstance(x, TensorState)]
     if dtype is None:
         dtype = common_dtype(items)
-    shape = broadcast_shape([t.value.type.shape for t in tensors])
+    shape = broadcast_shape([t.value.type for t in tensors], op)
     out: list[Any] = []
     item: Any
     for item in items:
@@ -112,7 +112,7 @@ def operands(*items: Any, dtype: DType | None = None) -> list[Tensor]:
             out.append(scalar(like, item, dtype, shape))
         elif isinstance(item, np.ndarray | np.generic):
             other = like._plain._from_array(np.asarray(item))
-            return operands(*[other if x is item else x for x in items], dtype=dtype)
+            return operands(*[other if x is item else x for x in items], dtype=dtype, op=op)
         else:
             raise DTypeError(
                 message(user_location(), f"a tensor cannot combine with {type(item).__name__}")
@@ -145,8 +145,9 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
     return x if x.value.type.dtype == dtype else apply("cast", x, dtype=dtype)
 
 
-def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
-    """The shape that all of ``shapes`` broadcast to, aligned at the last axis."""
+def broadcast_shape(types: Sequence[TensorType], op: str = "") -> Shape:
+    """The shape that all of ``types`` broadcast to, aligned at the last axis; ``op`` asks."""
+    shapes = [kind.shape for kind in types]
     if all(shape == shapes[0] for shape in shapes):
         return shapes[0]
     rank = max(len(shape) for shape in shapes)
@@ -158,12 +159,12 @@ def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
             if other in (1, size):
                 continue
             if size != 1:
-                listed = " and ".join(str(list(s)) for s in shapes)
+                listed = ", ".join(str(kind) for kind in types)
                 raise ShapeError(
                     message(
                         user_location(),
-                        f"shapes {listed} do not broadcast: sizes {size} and {other} at axis "
-                        f"{axis + rank}",
+                        f"{op or 'broadcast'}({listed}): shapes do not broadcast, sizes {size} "
+                        f"and {other} at axis {axis + rank}",
                         "sizes must be equal, or one of them 1",
                     )
                 )
@@ -181,9 +182,9 @@ def expand_to(x: Tensor, shape: Shape) -> Tensor:
     return apply("broadcast", x, shape=tuple(shape), axes=axes)
 
 
-def broadcast_together(*tensors: Tensor) -> list[Tensor]:
+def broadcast_together(*tensors: Tensor, op: str = "") -> list[Tensor]:
     """The tensors, all repeated to their common shape; dtypes stay."""
-    shape = broadcast_shape([t.value.type.shape for t in tensors])
+    shape = broadcast_shape([t.value.type for t in tensors], op)
     return [expand_to(t, shape) for t in tensors]
 
 

@@ -57,6 +57,7 @@ class Draft:
     written: list[Cell]
     grads: list[tuple[Tensor | int, Give]]
     kept: list[tuple[Kept, int]]
+    checks: list[tuple[int, Callable[[Array], None]]]  # (input, rule) before every run
 
 
 def close(
@@ -99,9 +100,11 @@ def close(
         tuple(labels),
         tuple(outputs.names),
     )
+    place = {source.node: i for i, source in enumerate(sources)}
+    checks = [(place[node], rule) for node, rule in trace.checks if node in place]
     index = {source.cell: i for i, source in enumerate(sources) if source.cell is not None}
     donated = {place: index[cell] for place, cell in places.items()}
-    return Draft(graph, sources, donated, structure, gives, changed, grads, settled)
+    return Draft(graph, sources, donated, structure, gives, changed, grads, settled, checks)
 
 
 def _give(trace: Trace, leaf: Any, tensors: Sequence[Tensor], outputs: Outputs) -> Give:
@@ -216,6 +219,8 @@ class Bound:
         for i, at, getter, dtype in self._numbers:
             value = leaves[at] if getter is None else getter()  # type: ignore[index]
             inputs[i] = np.array(value, dtype)
+        for i, rule in self.draft.checks:
+            rule(inputs[i])
         back = self._make_contiguous(inputs)
         arrays = self.program.run(inputs)
         for array, copy in back:

@@ -162,7 +162,9 @@ def matmul(x: Tensor, other: Tensor) -> Tensor:
         return _dot(x, other, (len(left) - 1,), (rows,), ((), ()))
     if len(left) == 1:
         return squeeze(matmul(unsqueeze(x, 0), other), -2)
-    batch = broadcast_shape([left[:-2], right[:-2]])
+    batch = broadcast_shape(
+        [x.value.type.with_shape(left[:-2]), other.value.type.with_shape(right[:-2])], "matmul"
+    )
     x = expand_to(x, (*batch, *left[-2:]))
     other = expand_to(other, (*batch, *right[-2:]))
     axes = tuple(range(len(batch)))

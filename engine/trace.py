@@ -18,6 +18,7 @@ from engine.scalar import Scalar
 from engine.storage import Cell, Value
 from ir import make
 from ir.graph import Node
+from ir.table import Array
 from ir.types import F64, TensorType, dtype_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Trace:
         self._claims: dict[Node, bool] = {}
         self._views: dict[Cell, tuple[Any, Node]] = {}
         self.kept: list[Any] = []
+        self.checks: list[tuple[Node, Callable[[Array], None]]] = []
         self.touched: list[Any] = []  # modules and optimizers used: their structure is guarded
 
     # inputs
@@ -99,6 +101,12 @@ class Trace:
             text = "this number belongs to another jitted step"
             raise TraceError(message(user_location(), text))
         self.scalar_guards.setdefault(scalar, ScalarGuard(source, scalar.seen))
+
+    def check(self, tensor: Any, rule: Callable[[Array], None]) -> None:
+        """Before every run give ``rule`` the tensor's array, if it comes from outside."""
+        node = tensor.value.node
+        if any(source.node is node for source in self.sources):
+            self.checks.append((node, rule))
 
     def _add(self, source: Source, cell: Cell) -> None:
         self.sources.append(source)

@@ -9,6 +9,12 @@ import os
 import shutil
 import tempfile
 
+import pytest
+
 _FOLDER = tempfile.mkdtemp(prefix="tracefuse-tests-")
 os.environ["TRACEFUSE_CACHE_DIR"] = _FOLDER
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the stored sources")

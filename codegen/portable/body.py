@@ -15,6 +15,7 @@ from codegen.index import Axis, Index, axes_of, of_axis
 from codegen.nest import (
     LANES,
     Apply,
+    Buffer,
     Condition,
     Const,
     Expr,
@@ -27,10 +28,11 @@ from codegen.nest import (
     free_axes,
     walk,
 )
-from codegen.portable.names import Names, all_axes
+from codegen.portable.names import Names, all_axes, size_text
 from codegen.portable.reductions import Reductions, joined
-from codegen.portable.spell import Places, apply, cast, literal, tidy
+from codegen.portable.spell import Places, Shapes, apply, cast, literal, statement, tidy
 from codegen.schedule import Schedule
+from codegen.vector.kernel import spans
 from ir.types import I64
 
 LONG = 60  # an expression longer than this gets a name
@@ -42,8 +44,8 @@ Key: TypeAlias = tuple[int, Conditions]
 class Body:
     """Writes one kernel's statements."""
 
-    def __init__(self, plan: Schedule, names: Names, units: str) -> None:
-        self.plan, self.names, self.units = plan, names, units
+    def __init__(self, plan: Schedule, names: Names, shapes: Shapes) -> None:
+        self.plan, self.names, self.shapes = plan, names, shapes
         self.places = Places(names.axes, names.sizes)
         self.row = plan.vector if plan.vector in plan.nest.axes else None
         self.free: dict[int, frozenset[Axis]] = {}
@@ -61,6 +63,7 @@ class Body:
     def lines(self) -> list[str]:
         """The whole body, indented."""
         self._split_axes()
+        self.places.axes.update((a, "0") for a in all_axes(self.plan.nest) if a.extent == 1)
         order = [axis for axis in self.plan.order if axis != self.row or self.plan.by_batch]
         if self.plan.by_batch:
             self._nest(order)
@@ -72,7 +75,7 @@ class Body:
 
     def add(self, text: str) -> None:
         """One statement."""
-        self.body.append("    " * self.depth + tidy(text))
+        self.body.extend(statement(text, "    " * self.depth))
 
     @contextmanager
     def block(self, header: str) -> Iterator[None]:
@@ -155,26 +158,32 @@ class Body:
 
     def _share(self, order: list[Axis]) -> None:
         """This thread's part of the outermost axis, or of the row where there is no other."""
-        shared = order[0] if order else self.row
-        if shared is None:
+        if not order and self.row is None:
             with self.block("for _ in range(begin, end):"):
                 self._point()
             return
-        size = self.extent(shared)
-        part = "begin, end"
-        if size != self.units:
-            part = f"begin * {size} // ({self.units}), end * {size} // ({self.units})"
         if not order:
-            self.row_range = part
+            assert self.row is not None
+            for name, text in zip(("first", "last"), self._part(self.row), strict=True):
+                self.add(f"{name} = {text}")
+            self.row_range = "first, last"
             self._point()
             return
         self.row_range = "" if self.row is None else self.extent(self.row)
-        headers = [f"for {self.places.axes[shared]} in range({part}):"]
+        headers = [f"for {self.places.axes[order[0]]} in range({', '.join(self._part(order[0]))}):"]
         headers += [
             f"for {self.places.axes[axis]} in range({self.extent(axis)}):" for axis in order[1:]
         ]
         with self.blocks(headers):
             self._point()
+
+    def _part(self, axis: Axis) -> tuple[str, str]:
+        """The part of an axis that falls to the units from ``begin`` to ``end``."""
+        size, units = self.extent(axis), shared_units(self.plan, self.names)
+        if size == units:
+            return "begin", "end"
+        by = "" if units == "1" else f" // ({units})"
+        return f"begin * {size}{by}", f"end * {size}{by}"
 
     def extent(self, axis: Axis) -> str:
         return self.places.size(axis.extent)
@@ -204,16 +213,20 @@ class Body:
 
     def _point(self) -> None:
         """Every root at one point (or along one row) of the nest."""
+        roots = self.plan.nest.roots
         self.reductions.prepare([(value, ()) for value in self._values()])
+        in_place = {r.buffer for r in roots} & {load.buffer for load in self.plan.nest.loads}
         with self.row_loop():
-            several = len(self.plan.nest.roots) > 1
             values = []
-            for root in self.plan.nest.roots:
-                text = self.text(root.value)
-                if several and not text.isidentifier():
-                    text = self.bind(root.value, text, f"new_{self.names.buffers[root.buffer]}")
-                values.append(text)
-            for root, text in zip(self.plan.nest.roots, values, strict=True):
+            for root in roots:
+                text = self.text(root.value, whole=True)
+                if in_place and len(roots) > 1 and not text.isidentifier():
+                    text = self.bind(root.value, text, f"new_{root.buffer.name}")
+                if in_place:
+                    values.append(text)  # nothing is stored before all is read
+                else:
+                    self.add(f"{self._place(root.buffer, root.index)} = {text}")
+            for root, text in zip(roots, values, strict=False):
                 self.add(f"{self._place(root.buffer, root.index)} = {text}")
 
     # -- values -------------------------------------------------------------------------------
@@ -242,8 +255,11 @@ class Body:
         yield
         self.under = before
 
-    def text(self, expr: Expr) -> str:
-        """The value of ``expr`` as an expression; long and shared parts are named first."""
+    def text(self, expr: Expr, whole: bool = False) -> str:
+        """The value of ``expr`` as an expression; long and shared parts are named first.
+
+        ``whole``: the expression is all of a statement's right side, which may be long.
+        """
         if isinstance(expr, Const):
             return literal(expr.value, expr.dtype)
         found = self.recall(expr, self.under)
@@ -253,8 +269,7 @@ class Body:
             return self._guard(expr)
         text = self._spell(expr)
         shared = self.uses.get(id(expr), 0) > 1 and isinstance(expr, Apply | Load)
-        tests = isinstance(expr, Apply) and expr.op in _REPEATS
-        if shared or tests or len(tidy(text)) > LONG:
+        if shared or (not whole and len(tidy(text)) > LONG):
             return self.bind(expr, text, _hint(expr))
         return text
 
@@ -287,7 +302,7 @@ class Body:
                 self._else(name, part)
                 continue
             with self.block(header), self.given(joined(self.under, expr.conditions)):
-                self.add(f"{name} = {self.text(part)}")
+                self.add(f"{name} = {self.text(part, whole=True)}")
         self.remember(expr, self.under, name)
         return name
 
@@ -300,15 +315,14 @@ class Body:
         self.body.append("    " * self.depth + "else:")
         self.depth += 1
         self.known.append({})
-        self.add(f"{name} = {self.text(fill)}")
+        self.add(f"{name} = {self.text(fill, whole=True)}")
         self.known.pop()
         self.depth -= 1
 
-    def _place(self, buffer: object, index: Sequence[Index]) -> str:
+    def _place(self, buffer: Buffer, index: Sequence[Index]) -> str:
         """An element of a buffer, as it lies in memory."""
-        batch = buffer.batch  # type: ignore[attr-defined]
-        name = self.names.buffers[buffer]  # type: ignore[index]
-        rest = [self.places.index(part) for at, part in enumerate(index) if at != batch]
+        batch, name = buffer.batch, self.names.buffers[buffer]
+        rest = [self.places.index(part) for part in self.shapes.index(buffer, index)]
         if batch is None:
             return f"{name}[{', '.join(rest) or '0'}]"
         block, lane = self._block_and_lane(index[batch])
@@ -347,3 +361,21 @@ def _uses(roots: Sequence[Root]) -> dict[int, int]:
         for arg in expr.args:
             found[id(arg)] = found.get(id(arg), 0) + 1
     return found
+
+
+def shared_units(plan: Schedule, names: Names) -> str:
+    """The number of tiles that threads share, as an expression of the sizes.
+
+    It is the vector spelling's number (``codegen.vector.kernel.units``), so that one driver and
+    one plan of barriers serve both.
+    """
+    fixed, moving = 1, list[str]()
+    for axis in plan.order:
+        if isinstance(axis.extent, int):
+            tiles = spans(axis, plan.tile[axis], axis == plan.vector)
+            fixed *= sum(int(span.count) for span in tiles)  # type: ignore[arg-type]
+        else:
+            count = size_text(axis.extent, names.sizes)
+            in_vectors = axis == plan.vector
+            moving.append(f"(({count} + {LANES - 1}) // {LANES})" if in_vectors else count)
+    return " * ".join([*([str(fixed)] if fixed != 1 or not moving else []), *moving])

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codegen.portable.source import ENTRY, emit_source
+from codegen.portable.source import emit_source
 from codegen.schedule import Schedule
 from codegen.vector.module import Module
 
@@ -38,7 +38,7 @@ def build_kernels(plans: Sequence[Schedule], dims: Mapping[str, int]) -> tuple[l
 
 
 def _compile(source: str, key: str, name: str) -> Any:
-    """Numba's C callback for a module's entry."""
+    """Numba's C callback of a module's kernel."""
     import numba  # half a second: only who asks for this spelling pays it
     from numba import types
 
@@ -49,4 +49,4 @@ def _compile(source: str, key: str, name: str) -> Any:
     pointers = types.CPointer(types.voidptr)
     signature = types.void(pointers, types.CPointer(types.int64), types.int64, types.int64)
     callback = numba.cfunc(signature, nopython=True, error_model="numpy", fastmath=FAST_MATH)
-    return callback(module[ENTRY])
+    return callback(module[name])

@@ -14,7 +14,7 @@ from codegen.index import Axis, Index, axes_of, of_axis
 from codegen.nest import Buffer, Nest, Reduce, walk
 from ir.dims import Dim, Size, symbols
 
-RESERVED = frozenset({"np", "math", "threefry", "carray", "njit", "begin", "end", "args", "dims"})
+RESERVED = frozenset({"np", "math", "threefry", "carray", "njit", "begin", "end", "args", "dims", "first", "last"})
 _IMAGE, _FILTER, _MATRIX = ("n", "c", "y", "x"), ("o", "c", "ky", "kx"), ("o", "i")
 _OTHER = {"y": "row", "x": "col", "ky": "kernel_row", "kx": "kernel_col"}
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, TypeAlias
 from codegen.index import Axis, axes_of
 from codegen.nest import Condition, Const, Expr, Guard, Reduce, free_axes, identity_of, walk
 from codegen.portable.spell import cast, literal, narrowed
-from ir.types import I64
+from ir.types import I64, DType
 
 if TYPE_CHECKING:
     from codegen.portable.body import Body
 
 Conditions: TypeAlias = tuple[Condition, ...]
 Wanted: TypeAlias = tuple[Expr, Conditions]
+State: TypeAlias = tuple[str, ...]  # the running value; before a position, the value there
 Loop: TypeAlias = tuple[Axis, str]  # "whole", or a batch's "block" and later its "lane"
 _HINTS = {"sum": "total", "prod": "product", "max": "largest", "min": "smallest"}
 
@@ -31,7 +32,7 @@ class Step:
     """What happens at every point of a group of reductions."""
 
     inside: Conditions
-    members: tuple[tuple[Reduce, tuple[str, ...]], ...]
+    members: tuple[tuple[Reduce, State], ...]
     inner: tuple[Wanted, ...]
     row: bool
 
@@ -86,29 +87,42 @@ class Reductions:
             else:
                 self.prepare([(reduce, under)])
         row = body.depends(members[0], body.row)
-        states = [self._start(reduce, row) for reduce in members]
+        states = self._start(members, row)
         step = Step(inside, tuple(zip(members, states, strict=True)), tuple(inner), row)
         self._open(_loops_of(axes, body), inside, step)
         for (reduce, under), state in zip(group, states, strict=True):
             body.remember(reduce, under, state[-1])
 
-    def _start(self, reduce: Reduce, row: bool) -> tuple[str, ...]:
-        """The accumulators before the first element."""
-        body, arg = self.body, reduce.kind.startswith("arg")
-        source = reduce.body.dtype
-        firsts = [(_HINTS[reduce.kind.removeprefix("arg")], source, identity_of(reduce.kind, source))]
-        if arg:
-            firsts.append(("position", reduce.dtype, 0))
-        names = []
-        for hint, dtype, first in firsts:
-            if not row:
-                names.append(body.names.fresh(hint))
-                body.add(f"{names[-1]} = {literal(first, dtype)}")
-                continue
-            names.append(f"{body.allocate(hint, body.row_size, str(dtype))}[{body.row_name}]")
-            with body.row_loop():
-                body.add(f"{names[-1]} = {literal(first, dtype)}")
-        return tuple(names)
+    def _start(self, members: Sequence[Reduce], row: bool) -> list[State]:
+        """The accumulators before the first element, of a row of them in one loop.
+
+        A maximum and its position share theirs: ``_step`` then only moves the position.
+        """
+        firsts: list[str] = []
+        values: dict[tuple[str, int], str] = {}
+        states: list[State] = []
+        for reduce in members:
+            key = (_kind(reduce), id(reduce.body))
+            if key not in values:
+                values[key] = self._name(_HINTS[key[0]], reduce.body.dtype, row)
+            best = values[key]
+            first = literal(identity_of(reduce.kind, reduce.body.dtype), reduce.body.dtype)
+            firsts.append(f"{best} = {first}")
+            state: State = (best,)
+            if reduce.kind.startswith("arg"):
+                state = (best, self._name("position", reduce.dtype, row))
+                firsts.append(f"{state[-1]} = {literal(0, reduce.dtype)}")
+            states.append(state)
+        with self.body.row_loop() if row else nullcontext():
+            for text in dict.fromkeys(firsts):
+                self.body.add(text)
+        return states
+
+    def _name(self, hint: str, dtype: DType, row: bool) -> str:
+        body = self.body
+        if not row:
+            return body.names.fresh(hint)
+        return f"{body.allocate(hint, body.row_size, str(dtype))}[{body.row_name}]"
 
     def _open(self, loops: Sequence[Loop], conditions: Conditions, step: Step) -> None:
         """The remaining loops; conditions as soon as every axis they read is open."""
@@ -146,13 +160,15 @@ class Reductions:
         self.prepare(step.inner)
         headers = [f"if {self._test(conditions)}:"] if conditions else []
         row = body.row_loop() if step.row else nullcontext()
+        positions = {(r.kind[3:], id(r.body)) for r, _ in step.members if r.kind[:3] == "arg"}
         with row, body.blocks(headers), body.given(step.inside):
             for reduce, state in step.members:
-                self._step(reduce, state)
+                if (reduce.kind, id(reduce.body)) not in positions:  # or found with its position
+                    self._step(reduce, state)
 
-    def _step(self, reduce: Reduce, state: tuple[str, ...]) -> None:
+    def _step(self, reduce: Reduce, state: State) -> None:
         body, source = self.body, reduce.body.dtype
-        value = body.text(_inner(reduce))
+        value = body.text(_inner(reduce), whole=reduce.kind in ("sum", "prod"))
         best = state[0]
         if reduce.kind in ("sum", "prod"):
             sign = "+" if reduce.kind == "sum" else "*"
@@ -172,9 +188,10 @@ class Reductions:
             return
         if source.kind == "f":
             test = f"({test}) and {best} == {best}"  # the first NaN wins
-        with body.block(f"if {test}:"):
-            body.add(f"{best} = {value}")
-            body.add(f"{state[1]} = {cast(self._position(reduce), I64, reduce.dtype)}")
+        better, here = body.names.fresh("better"), self._position(reduce)
+        body.add(f"{better} = {test}")
+        body.add(f"{best} = {value} if {better} else {best}")
+        body.add(f"{state[1]} = {cast(here, I64, reduce.dtype)} if {better} else {state[1]}")
 
     def _position(self, reduce: Reduce) -> str:
         """Where within the reduction's axes we are, flattened."""
@@ -185,13 +202,17 @@ class Reductions:
         return text
 
 
+def _kind(reduce: Reduce) -> str:
+    return reduce.kind.removeprefix("arg")
+
+
 def _own(reduce: Reduce) -> Conditions:
     """Conditions outside of which the body leaves the reduction unchanged."""
     body = reduce.body
-    neutral = Const(identity_of(reduce.kind, body.dtype), body.dtype)
-    if isinstance(body, Guard) and body.fill == neutral and not reduce.kind.startswith("arg"):
-        return body.conditions
-    return ()
+    if not isinstance(body, Guard) or not isinstance(body.fill, Const):
+        return ()
+    neutral = body.fill.value == identity_of(reduce.kind, body.dtype)
+    return body.conditions if neutral and not reduce.kind.startswith("arg") else ()
 
 
 def _inner(reduce: Reduce) -> Expr:
@@ -206,7 +227,7 @@ def joined(first: Conditions, more: Conditions) -> Conditions:
 
 def _loops_of(axes: Sequence[Axis], body: Body) -> list[Loop]:
     """The loops over a reduction's axes: a batch's blocks outside, its lanes inside."""
-    whole = [axis for axis in axes if axis not in body.split]
+    whole = [axis for axis in axes if axis not in body.split and axis.extent != 1]
     whole.sort(key=lambda axis: axis == body.plan.vector)  # its neighbours lie side by side
     split = [axis for axis in axes if axis in body.split]
     return [

@@ -12,13 +12,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codegen.index import Axis, Div, Index, bounds
-from codegen.nest import Condition
+from codegen.index import Axis, Div, Index, bounds, linearise
+from codegen.nest import LANES, Buffer, Condition, Nest
 from codegen.portable.names import size_text
-from ir.dims import Size
+from ir.dims import Size, product
 from ir.errors import UnsupportedError
 from ir.ops import OPS
 from ir.types import I64, DType
+
+WIDTH = 100
 
 # Where the table's text means something else to Numba: math.floor gives an integer.
 _OWN = {"floor": "np.floor({0})", "ceil": "np.ceil({0})"}
@@ -27,6 +29,37 @@ _OWN = {"floor": "np.floor({0})", "ceil": "np.ceil({0})"}
 def tidy(text: str) -> str:
     """The same statement with only the parentheses that Python needs."""
     return ast.unparse(ast.parse(text))
+
+
+def statement(text: str, indent: str) -> list[str]:
+    """A statement as lines, cut before its operators where it is too long for one."""
+    line = indent + tidy(text)
+    node = ast.parse(text).body[0]
+    if len(line) <= WIDTH or not isinstance(node, ast.Assign | ast.AugAssign):
+        return [line]
+    value = ast.unparse(node.value)
+    head = indent + tidy(text)[: -len(value)].rstrip()
+    parts = _parts(node.value)
+    return [f"{head} (", *(f"{indent}    {part}" for part in parts), f"{indent})"]
+
+
+def _parts(node: ast.expr) -> list[str]:
+    """An expression cut at its outermost operator."""
+    if isinstance(node, ast.IfExp):
+        test, other = ast.unparse(node.test), ast.unparse(node.orelse)
+        return [ast.unparse(node.body), f"if {test}", f"else {other}"]
+    if isinstance(node, ast.BoolOp):
+        word = "and" if isinstance(node.op, ast.And) else "or"
+        first, *rest = [
+            f"({ast.unparse(v)})" if isinstance(v, ast.BoolOp) else ast.unparse(v)
+            for v in node.values
+        ]
+        return [first, *(f"{word} {part}" for part in rest)]
+    if isinstance(node, ast.BinOp):
+        whole, left, right = (ast.unparse(n) for n in (node, node.left, node.right))
+        left = left if whole.startswith(left) else f"({left})"
+        return [left, whole[len(left) :].lstrip()]
+    return [ast.unparse(node)]
 
 
 def literal(value: Any, dtype: DType) -> str:
@@ -77,6 +110,62 @@ def cast(x: str, source: DType, dtype: DType) -> str:
     if source.kind == "b":
         return f"({literal(1, dtype)} if {x} else {literal(0, dtype)})"
     return f"np.{dtype}({x})"
+
+
+class Shapes:
+    """How each buffer's memory is seen as an array.
+
+    Trailing dimensions that every access walks as one (a reshape away from how they were stored)
+    are one dimension, so that no index needs a division.
+    """
+
+    def __init__(self, nest: Nest, sizes: Mapping[str, str]) -> None:
+        self._sizes = sizes
+        self._kept = {buffer: _kept_dimensions(nest, buffer) for buffer in nest.buffers}
+
+    def physical(self, buffer: Buffer) -> list[str]:
+        """The array's shape; one element for a scalar."""
+        rest = [size for at, size in enumerate(buffer.shape) if at != buffer.batch]
+        kept = self._kept[buffer]
+        rest = rest if kept is None else [*rest[:kept], product(rest[kept:])]
+        inner = [size_text(size, self._sizes) for size in rest]
+        if buffer.batch is None:
+            return inner or ["1"]
+        rows = buffer.shape[buffer.batch]
+        if isinstance(rows, int):
+            return [str(-(-rows // LANES)), *inner, str(LANES)]
+        return [f"({size_text(rows, self._sizes)} + {LANES - 1}) // {LANES}", *inner, str(LANES)]
+
+    def index(self, buffer: Buffer, index: Sequence[Index]) -> list[Index]:
+        """The element's place along every dimension but the batch."""
+        kept = self._kept[buffer]
+        rest = [part for at, part in enumerate(index) if at != buffer.batch]
+        return rest if kept is None else _merged(buffer, index, kept)
+
+
+def _kept_dimensions(nest: Nest, buffer: Buffer) -> int | None:
+    """How many leading dimensions stay as they are; None where all of them do."""
+    used = [load.index for load in nest.loads if load.buffer is buffer]
+    used += [root.index for root in nest.roots if root.buffer is buffer]
+    rank = len(buffer.shape) - (buffer.batch is not None)
+    if all(_divisions(part) == 0 for index in used for part in index):
+        return None
+    for kept in range(rank - 2, -1, -1):
+        merged = [part for index in used for part in _merged(buffer, index, kept)]
+        if all(_divisions(part) == 0 for part in merged):
+            return kept
+    return None
+
+
+def _merged(buffer: Buffer, index: Sequence[Index], kept: int) -> list[Index]:
+    rest = [at for at in range(len(buffer.shape)) if at != buffer.batch]
+    inner = rest[kept:]
+    flat = linearise([index[at] for at in inner], [buffer.shape[at] for at in inner])
+    return [*(index[at] for at in rest[:kept]), flat]
+
+
+def _divisions(index: Index) -> int:
+    return sum(not isinstance(atom, Axis) for atom, _ in index.terms)
 
 
 class Places:

@@ -62,11 +62,12 @@ def load(target: str) -> tuple[ModuleType, Callable[..., Any]]:
     if not path.is_file():
         raise click.UsageError(f"no file {file}")
     sys.path.insert(0, str(path.resolve().parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    own_name = f"tracefuse_{path.stem}"  # a file called numpy.py must not replace numpy
+    spec = importlib.util.spec_from_file_location(own_name, path)
     if spec is None or spec.loader is None:
         raise click.UsageError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[own_name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     function = getattr(module, name, None)
     if not callable(function):
@@ -89,7 +90,7 @@ def example_arguments(
             return tuple(values) if isinstance(values, tuple | list) else (values,)
     raise click.UsageError(
         f"which arguments? Give --input f32[64,10] for each, or define example_inputs() in "
-        f"{module.__name__}"
+        f"{Path(module.__file__ or '').name}"
     )
 
 

@@ -96,7 +96,8 @@ def loops_text(request: Request) -> str:
 
 def numba_text(request: Request) -> str:
     """Every kernel as a Numba module."""
-    parts = [emit_source(plan, plan.nest.name) for plan in request.plans()]
+    dims = dim_slots(request.draft.graph)
+    parts = [emit_source(plan, plan.nest.name, dims) for plan in request.plans()]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 

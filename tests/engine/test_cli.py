@@ -13,7 +13,7 @@ from engine.cli import cached, doctor, main
 from ir.text import parse_graph
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = '''
+SCRIPT = """
 import sys
 import engine as torch
 
@@ -50,7 +50,7 @@ if __name__ == "__main__":
     print("given", sys.argv[1:])
     for _ in range(5):
         step(*example_inputs())
-'''
+"""
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ SIGNS = {
     "grad": "return ",
     "clusters": "cost ",
     "loops": "memory plan",
-    "numba": "@njit",
+    "numba": "from numba import",
     "llvm": "define void @k_",
     "asm": ".globl",
 }
@@ -175,7 +175,7 @@ def test_compile_runs_nothing_of_the_step(script: Path) -> None:
     script.write_text(SCRIPT + "\nbefore = net.weight.detach().numpy().copy()\n")
     done = call("compile", f"{script}:step", "--emit", "loops")
     assert done.exit_code == 0
-    module = sys.modules["train"]
+    module = sys.modules["tracefuse_train"]
     assert (module.net.weight.detach().numpy() == module.before).all()
 
 
@@ -185,6 +185,7 @@ def test_compile_runs_nothing_of_the_step(script: Path) -> None:
         ("train.py", (), 2, "is not FILE:FUNCTION"),
         ("other.py:step", (), 2, "no file other.py"),
         ("train.py:nothing", (), 2, "jitted there: step, value"),
+        ("train.py:Undefined", (), 2, "has no function Undefined"),
         ("train.py:step", ("--kernel", "zzz"), 2, "no kernel has 'zzz'"),
         ("train.py:plain", ("--input", "q8[3]"), 2, "is no type"),
         ("train.py:plain", ("--input", "f32[N]"), 2, "sizes are numbers"),

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
+from typing import Any
 
 from engine.creation import full_like
 from engine.dispatch import apply
+from engine.errors import ShapeError, message
+from engine.locate import user_location
 from engine.modes import modes
 from engine.nn.functional.activation import class_mask, log_softmax
 from engine.nn.functional.checks import misfit
 from engine.tensor import Tensor
+from ir.graph import Location
+from ir.table import Array
 
 
 def cross_entropy(
@@ -156,13 +162,24 @@ def _check_labels(log_p: Tensor, target: Tensor, axis: int, ignore_index: int) -
             f"cross_entropy: labels {list(target.shape)} for logits {list(log_p.shape)}",
             hint=f"one integer label per prediction: shape {list(wanted)}",
         )
-    if modes.trace is not None or target.numel() == 0:
-        return
-    values, classes = target.numpy(), log_p.shape[axis]
+    rule = partial(_check_range, user_location(), log_p.shape, log_p.shape[axis], ignore_index)
+    if modes.trace is not None:
+        modes.trace.check(target, rule)
+    else:
+        rule(target.numpy())
+
+
+def _check_range(
+    location: Location | None, shape: Any, classes: int, ignore_index: int, values: Array
+) -> None:
+    """ShapeError where a label is no class; a compiled step asks before it touches any state."""
     outside = ((values < 0) | (values >= classes)) & (values != ignore_index)
     if outside.any():
-        first = values[outside].flat[0]
-        raise misfit(
-            f"cross_entropy: label {first} is out of bounds for {classes} classes",
-            hint=f"labels run from 0 to {classes - 1}; the logits are {list(log_p.shape)}",
+        raise ShapeError(
+            message(
+                location,
+                f"cross_entropy: label {values[outside].flat[0]} is out of bounds for {classes} "
+                "classes",
+                f"labels run from 0 to {classes - 1}; the logits are {list(shape)}",
+            )
         )

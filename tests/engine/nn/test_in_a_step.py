@@ -71,9 +71,15 @@ def test_dropout_draws_anew_at_every_call() -> None:
     np.testing.assert_array_equal(run(x).numpy(), first)
 
 
-def test_a_label_outside_the_classes_gives_nan_where_values_are_not_known() -> None:
+def test_a_label_outside_the_classes_stops_a_step_before_it_runs() -> None:
     run = compiled(F.cross_entropy)
     x = engine.zeros(2, 3)
-    assert np.isnan(run(x, engine.tensor([0, 7])).item())
-    assert np.isfinite(run(x, engine.tensor([0, -100])).item())
     assert np.isfinite(run(x, engine.tensor([0, 2])).item())
+    with pytest.raises(RuntimeError, match="label 7 is out of bounds for 3 classes"):
+        run(x, engine.tensor([0, 7]))
+    assert np.isfinite(run(x, engine.tensor([0, -100])).item())
+
+
+def test_a_computed_label_outside_the_classes_gives_nan() -> None:
+    run = compiled(lambda x, y: F.cross_entropy(x, y + 5))
+    assert np.isnan(run(engine.zeros(2, 3), engine.tensor([0, 1])).item())

@@ -1,0 +1,122 @@
+"""Measurements in, a table for the terminal, Markdown for the README and JSON out."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from contest import OURS, TITLES
+from rich.table import Table
+from rounds import Comparison, Times
+from starts import Start
+from workloads import WORKLOADS
+
+BEGIN, END = "<!-- benchmark table -->", "<!-- end -->"
+MOST_IDLE = 0.01  # of the time measured
+Rows = list[list[str]]
+
+
+def step_rows(comparisons: list[Comparison], frameworks: list[str]) -> Rows:
+    """Median milliseconds for a step, the first row being the head."""
+    head = ["training step, ms", "threads", *(TITLES[f] for f in frameworks), "best peer / ours"]
+    rows = [head]
+    for comparison in comparisons:
+        cells = [_milliseconds(comparison.best(framework)) for framework in frameworks]
+        ratios = comparison.ratios()
+        ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
+        title = WORKLOADS[comparison.workload].title
+        rows.append([title, str(comparison.threads), *cells, ratio])
+    return rows
+
+
+def start_rows(starts: list[Start]) -> Rows:
+    """Cold and warm seconds and peak memory, one row a contestant, after the head."""
+    head = ["to the first finished step", "", "cold, s", "warm, s", "peak cold, MiB", "warm, MiB"]
+    rows = [head]
+    for start in starts:
+        cold, warm, *peaks = start.medians
+        who = start.contestant
+        memory = [f"{peak / 2**20:.0f}" for peak in peaks]
+        title = WORKLOADS[who.workload].title
+        rows.append([title, TITLES[who.framework], f"{cold:.2f}", f"{warm:.2f}", *memory])
+    return rows
+
+
+def variant_lines(comparisons: list[Comparison]) -> list[str]:
+    """Which way of each peer was its fastest, and who could not run."""
+    lines = []
+    for comparison in comparisons:
+        where = f"{comparison.workload}, {comparison.threads} thread(s)"
+        chosen = [comparison.best(f) for f in TITLES if f != OURS]
+        names = [f"{TITLES[t.contestant.framework]}: {t.contestant.variant}" for t in chosen if t]
+        lines.append(f"{where}: fastest ways: " + "; ".join(names))
+        lines += [f"{t.contestant} skipped: {t.skipped}" for t in comparison.times if t.skipped]
+    return lines
+
+
+def idle_lines(comparisons: list[Comparison]) -> list[str]:
+    """Who kept a CPU busy while others were measured, where it was enough to disturb them."""
+    return [
+        f"{times.contestant} burned {times.idle:.2f} CPU seconds while others were measured"
+        for comparison in comparisons
+        for times in comparison.times
+        if times.idle > MOST_IDLE * sum(other.total for other in comparison.times)
+    ]
+
+
+def as_table(rows: Rows) -> Table:
+    """A terminal table whose first row is the head."""
+    table = Table()
+    for at, name in enumerate(rows[0]):
+        table.add_column(name, justify="left" if at == 0 else "right")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def as_markdown(rows: Rows) -> str:
+    """The same as Markdown."""
+    rule = ["---"] + ["---:"] * (len(rows[0]) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
+
+
+def as_json(comparisons: list[Comparison], starts: list[Start]) -> dict[str, Any]:
+    """Every measurement, turn by turn, with the medians that the tables show."""
+    return {
+        "steps": [_comparison(comparison) for comparison in comparisons],
+        "starts": [asdict(start) for start in starts],
+    }
+
+
+def update_readme(path: Path, text: str) -> None:
+    """Put ``text`` between the two markers; ValueError where they are missing."""
+    content = path.read_text(encoding="utf-8")
+    before, begin, rest = content.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no lines {BEGIN} and {END}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def _milliseconds(times: Times | None) -> str:
+    return f"{times.median * 1e3:.2f}" if times else "-"
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    ratios = comparison.ratios()
+    peer = comparison.best_peer
+    return {
+        "workload": comparison.workload,
+        "threads": comparison.threads,
+        "best_peer": str(peer.contestant) if peer else None,
+        "ratio": statistics.median(ratios) if ratios else None,
+        "ratio_quartiles": statistics.quantiles(ratios) if len(ratios) > 1 else None,
+        "contestants": [_times(times) for times in comparison.times],
+    }
+
+
+def _times(times: Times) -> dict[str, Any]:
+    median = times.median if times.turns else None
+    return asdict(times) | {"median": median}
