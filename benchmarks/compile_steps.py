@@ -26,7 +26,7 @@ def prepare(contestant: Contestant, count: int) -> Running:
     parts = build(contestant, count)
     if contestant.variant.startswith("whole step"):
         return _train_whole(parts, WORKLOADS[contestant.workload])
-    options = {"cpp_wrapper": True} if "cpp wrapper" in contestant.variant else {}
+    options: dict[str, Any] = {"cpp_wrapper": True} if "cpp wrapper" in contestant.variant else {}
     loss_of = torch.compile(lambda x, y: F.cross_entropy(parts.model(x), y), options=options)
     return train(parts, loss_of, make_optimizer(contestant, parts.model, "fused"))
 

@@ -15,6 +15,7 @@ from workloads import WORKLOADS
 
 BEGIN, END = "<!-- benchmark table -->", "<!-- end -->"
 MOST_IDLE = 0.01  # of the time measured
+MOST_FOREIGN = 0.05  # of the CPU time there was
 Rows = list[list[str]]
 
 
@@ -56,14 +57,21 @@ def variant_lines(comparisons: list[Comparison]) -> list[str]:
     return lines
 
 
-def idle_lines(comparisons: list[Comparison]) -> list[str]:
-    """Who kept a CPU busy while others were measured, where it was enough to disturb them."""
-    return [
-        f"{times.contestant} burned {times.idle:.2f} CPU seconds while others were measured"
-        for comparison in comparisons
-        for times in comparison.times
-        if times.idle > MOST_IDLE * sum(other.total for other in comparison.times)
-    ]
+def doubt_lines(comparisons: list[Comparison]) -> list[str]:
+    """What disturbed the measurements: foreign processes, and contestants that did not sleep."""
+    lines = []
+    for comparison in comparisons:
+        where = f"{comparison.workload}, {comparison.threads} thread(s)"
+        if comparison.foreign > MOST_FOREIGN:
+            share = f"{comparison.foreign:.0%}"
+            lines.append(f"{where}: other processes took {share} of the CPUs: do not quote it")
+        measured = sum(times.total for times in comparison.times)
+        lines += [
+            f"{times.contestant} burned {times.idle:.2f} s of CPU while others were measured"
+            for times in comparison.times
+            if times.idle > MOST_IDLE * measured
+        ]
+    return lines
 
 
 def as_table(rows: Rows) -> Table:
@@ -111,6 +119,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "workload": comparison.workload,
         "threads": comparison.threads,
         "best_peer": str(peer.contestant) if peer else None,
+        "foreign_cpu_share": comparison.foreign,
         "ratio": statistics.median(ratios) if ratios else None,
         "ratio_quartiles": statistics.quantiles(ratios) if len(ratios) > 1 else None,
         "contestants": [_times(times) for times in comparison.times],

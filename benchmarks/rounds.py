@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contest import OURS, Contestant
+from machine import Watch
 from process import Worker, WorkerError
 
 CHECKED_STEPS = 10
@@ -50,6 +51,7 @@ class Comparison:
     workload: str
     threads: int
     times: list[Times]
+    foreign: float  # share of all CPU time that other processes took meanwhile
 
     def best(self, framework: str) -> Times | None:
         """The framework's fastest way; None where none ran."""
@@ -81,7 +83,7 @@ def compare(
 
     Raises DisagreementError before anything is timed. Who cannot run is reported as skipped.
     """
-    workers: dict[int, Worker] = {}
+    watch, workers = Watch(), dict[int, Worker]()
     times = [Times(c) for c in contestants]
     try:
         for at, contestant in enumerate(contestants):
@@ -107,14 +109,16 @@ def compare(
     finally:
         for worker in workers.values():
             worker.close()
-    return Comparison(contestants[0].workload, contestants[0].threads, times)
+    return Comparison(contestants[0].workload, contestants[0].threads, times, watch.foreign_share())
 
 
 def _wait_ready(worker: Worker) -> str:
-    """Wait for the first finished step; the reason where the contestant cannot run."""
+    """Wait for the first finished step; why a peer cannot run. Ours must: its error is raised."""
     try:
         return str(worker.hear().get("skipped", ""))
     except WorkerError as error:
+        if worker.contestant.framework == OURS:
+            raise
         return str(error)
 
 

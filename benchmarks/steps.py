@@ -24,7 +24,7 @@ from report import (
     as_json,
     as_markdown,
     as_table,
-    idle_lines,
+    doubt_lines,
     start_rows,
     step_rows,
     update_readme,
@@ -112,7 +112,7 @@ def main(
     except (DisagreementError, WorkerError) as error:
         raise click.ClickException(str(error)) from None
     tables = [step_rows(comparisons, frameworks)] + ([start_rows(found)] if found else [])
-    show(tables, variant_lines(comparisons) + idle_lines(comparisons))
+    show(tables, variant_lines(comparisons) + doubt_lines(comparisons))
     path = RESULTS / f"{name or ('quick' if quick else 'steps')}.json"
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(record | as_json(comparisons, found), indent=1) + "\n")

@@ -55,6 +55,7 @@ class Entry:
     epoch: int
     seconds: tuple[float, float]
     captured: set[int] = field(default_factory=set)
+    number: int = 0  # programs are counted from 0 in the order they were built
     runs: int = 0
 
     @property

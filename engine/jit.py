@@ -97,7 +97,8 @@ class Step:
     @property
     def programs(self) -> list[Entry]:
         """Every program that exists, oldest first."""
-        return [entry for family in self._families.values() for entry in family.entries]
+        found = [entry for family in self._families.values() for entry in family.entries]
+        return sorted(found, key=lambda entry: entry.number)
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph that a call with these arguments runs, after the passes; nothing is run."""
@@ -217,6 +218,7 @@ class Step:
             epoch=epoch,
             seconds=(traced - started, time.perf_counter() - traced),
             captured=state - {id(t._cell) for t in call.tensors if t is not None},
+            number=len(self.programs),
         )
 
     def _trace(self, call: Call, shapes: Shapes, saved: Snapshot) -> tuple[Trace, Draft]:
