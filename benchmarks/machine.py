@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,18 @@ class Watch:
     process takes one of their CPUs: then a step of 8 ms reads as 160, and the table is worthless.
     """
 
-    def __init__(self) -> None:
-        self._busy, self._own, self._clock = _busy_seconds(), _own_seconds(), time.monotonic()
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = [os.getpid(), *pids]
+        self._busy, self._own, self._clock = _busy(), self._own_ticks(), time.monotonic()
 
     def foreign_share(self) -> float:
-        """Foreign CPU time as a share of what all CPUs had; ended children count as our own."""
-        foreign = (_busy_seconds() - self._busy) - (_own_seconds() - self._own)
+        """CPU time of all but these processes, as a share of what all CPUs had."""
+        foreign = (_busy() - self._busy) - (self._own_ticks() - self._own)
         available = (time.monotonic() - self._clock) * (os.cpu_count() or 1)
-        return max(0.0, foreign / available)
+        return max(0.0, foreign / os.sysconf("SC_CLK_TCK") / available)
+
+    def _own_ticks(self) -> int:
+        return sum(_ticks_of(pid) for pid in self._pids)
 
 
 def describe_versions() -> dict[str, str]:
@@ -61,16 +66,20 @@ def _field(path: str, name: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
 
 
-def _busy_seconds() -> float:
-    """Seconds that all CPUs were not idle, time stolen by the hypervisor included."""
+def _busy() -> int:
+    """Ticks in which CPUs were not idle, those stolen by the hypervisor included."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     except OSError:
-        return 0.0
+        return 0
     ticks = [int(field) for field in fields]
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+    return sum(ticks) - ticks[3] - ticks[4]
 
 
-def _own_seconds() -> float:
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+def _ticks_of(pid: int) -> int:
+    """User and system ticks of a live process, all its threads together."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])

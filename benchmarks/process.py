@@ -42,6 +42,11 @@ class Worker:
         )
         self._pending = b""
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def ask(self, **order: Any) -> dict[str, Any]:
         """Send one order, wait for its reply."""
         assert self._process.stdin is not None

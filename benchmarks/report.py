@@ -78,7 +78,8 @@ def as_table(rows: Rows) -> Table:
     """A terminal table whose first row is the head."""
     table = Table()
     for at, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if at == 0 else "right")
+        widest = max(map(len, name.split()), default=1)  # never cut "torch.compile"
+        table.add_column(name, justify="left" if at == 0 else "right", min_width=widest)
     for row in rows[1:]:
         table.add_row(*row)
     return table

@@ -83,7 +83,7 @@ def compare(
 
     Raises DisagreementError before anything is timed. Who cannot run is reported as skipped.
     """
-    watch, workers = Watch(), dict[int, Worker]()
+    workers: dict[int, Worker] = {}
     times = [Times(c) for c in contestants]
     try:
         for at, contestant in enumerate(contestants):
@@ -96,6 +96,7 @@ def compare(
         _check_losses(workers)
         steps = {at: _steps_for(worker, turn_seconds) for at, worker in workers.items()}
         order, rng = list(workers), random.Random(0)
+        watch = Watch([worker.pid for worker in workers.values()])
         for number in range(rounds):
             tell(f"round {number + 1} of {rounds}")
             rng.shuffle(order)
@@ -106,10 +107,11 @@ def compare(
                 times[at].turns.append(reply["seconds"])
                 times[at].total += reply["seconds"] * count
                 times[at].idle += reply["idle"]
+        foreign = watch.foreign_share()
     finally:
         for worker in workers.values():
             worker.close()
-    return Comparison(contestants[0].workload, contestants[0].threads, times, watch.foreign_share())
+    return Comparison(contestants[0].workload, contestants[0].threads, times, foreign)
 
 
 def _wait_ready(worker: Worker) -> str:
@@ -137,5 +139,5 @@ def _check_losses(workers: dict[int, Worker]) -> None:
 def _steps_for(worker: Worker, seconds: float) -> int:
     """How many steps take about ``seconds``; torch.compile's late recompilations end here too."""
     worker.ask(do="run", warm=3, steps=5)
-    once = worker.ask(do="run", warm=2, steps=10)["seconds"]
+    once = float(worker.ask(do="run", warm=2, steps=10)["seconds"])
     return min(2000, max(5, math.ceil(seconds / once)))

@@ -53,7 +53,7 @@ class Settings:
     quick: bool
 
 
-class Names(click.ParamType):
+class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """Comma-separated names out of a fixed set."""
 
     name = "names"
@@ -101,8 +101,9 @@ def main(
         (1 if quick else 3) if starts is None else starts,
         quick,
     )
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     record = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": date,
         "machine": machine,
         "versions": describe_versions(),
         "settings": asdict(settings),
@@ -112,13 +113,16 @@ def main(
     except (DisagreementError, WorkerError) as error:
         raise click.ClickException(str(error)) from None
     tables = [step_rows(comparisons, frameworks)] + ([start_rows(found)] if found else [])
-    show(tables, variant_lines(comparisons) + doubt_lines(comparisons))
+    doubts = doubt_lines(comparisons)
+    show(tables, variant_lines(comparisons) + doubts)
     path = RESULTS / f"{name or ('quick' if quick else 'steps')}.json"
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(record | as_json(comparisons, found), indent=1) + "\n")
     click.echo(f"written: {path}")
+    if readme and doubts:
+        raise click.ClickException("README.md is left as it was: " + doubts[0])
     if readme:
-        where = f"{machine['processor']}, {machine['cpus']} CPUs, {record['date'][:10]}"
+        where = f"{machine['processor']}, {machine['cpus']} CPUs, {date[:10]}"
         parts = [*map(as_markdown, tables), f"Medians, on {where}. `make bench` repeats it."]
         try:
             update_readme(ROOT / "README.md", "\n\n".join(parts))

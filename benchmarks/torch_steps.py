@@ -69,7 +69,7 @@ def build(contestant: Contestant, count: int) -> Parts:
     model: nn.Module = LeNet() if contestant.workload == "lenet" else MLP()
     data = [(torch.from_numpy(x), torch.from_numpy(y)) for x, y in batches(workload, count)]
     if "channels last" in contestant.variant:
-        model = model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         data = [(x.contiguous(memory_format=torch.channels_last), y) for x, y in data]
     first = {name: torch.from_numpy(array) for name, array in weights(workload).items()}
     parts = Parts(model, data, first)

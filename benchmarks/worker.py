@@ -50,7 +50,7 @@ def _serve(running: Running, replies: IO[str]) -> None:
         order = json.loads(line)
         idle = time.process_time() - burned
         if order["do"] == "losses":
-            reply = {"losses": losses(running, order["steps"])}
+            reply: dict[str, Any] = {"losses": losses(running, order["steps"])}
         elif order["do"] == "run":
             reply = run(running, order["warm"], order["steps"])
         else:

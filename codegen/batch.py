@@ -31,10 +31,9 @@ def _tag(node: Node, tags: Mapping[Node, int | None]) -> int | None:
         return None
     family, name = node.op.family, node.op.name
     if family == "elementwise" or name == "concatenate":
-        found = {tag for tag in known if tag is not None}
-        tag = found.pop()
-        mixed = bool(found) or (name == "concatenate" and tag == node.attrs["axis"])
-        return None if mixed else tag
+        first, *others = {tag for tag in known if tag is not None}
+        mixed = bool(others) or (name == "concatenate" and first == node.attrs["axis"])
+        return None if mixed else first
     if name == "dot":
         return _tag_dot(node, known)
     tag = known[0]

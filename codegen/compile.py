@@ -11,6 +11,7 @@ from codegen.native import host, load_object
 from codegen.nests import Kernels, build_nests
 from codegen.portable import build_kernels
 from codegen.program import Program, Report
+from codegen.results import check_donations
 from codegen.schedule import Schedule, schedule
 from ir.dims import symbols
 from ir.errors import UnsupportedError
@@ -33,6 +34,7 @@ def compile_graph(
     """
     started = time.perf_counter()
     donated = dict(donated or {})
+    check_donations(graph, donated)
     kernels, plans = plan_kernels(run_passes(graph), donated, batch_inputs)
     dims = dim_slots(graph)
     if spelling == "numba":

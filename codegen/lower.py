@@ -162,7 +162,8 @@ def _slice(low: Lowering, node: Node, at: At) -> Expr:
 
 def _pad(low: Lowering, node: Node, at: At) -> Expr:
     source, attrs = node.inputs[0], node.attrs
-    index, conditions = [], []
+    index: list[Index] = []
+    conditions: list[Condition] = []
     for i, size, before, inner in zip(
         at, source.shape, attrs["low"], attrs["interior"], strict=True
     ):

@@ -78,7 +78,7 @@ class Load(Leaf):
     index: tuple[Index, ...]
 
     @property
-    def dtype(self) -> DType:  # type: ignore[override]
+    def dtype(self) -> DType:
         return self.buffer.dtype
 
 
@@ -117,11 +117,11 @@ class Guard(Expr):
     _hash: int = field(default=0, repr=False, compare=False)
 
     @property
-    def dtype(self) -> DType:  # type: ignore[override]
+    def dtype(self) -> DType:
         return self.body.dtype
 
     @property
-    def args(self) -> tuple[Expr, ...]:  # type: ignore[override]
+    def args(self) -> tuple[Expr, ...]:
         return (self.body, self.fill)
 
     def __hash__(self) -> int:
@@ -152,7 +152,7 @@ class Reduce(Expr):
     _hash: int = field(default=0, repr=False, compare=False)
 
     @property
-    def args(self) -> tuple[Expr, ...]:  # type: ignore[override]
+    def args(self) -> tuple[Expr, ...]:
         return (self.body,)
 
     def __hash__(self) -> int:

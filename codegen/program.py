@@ -23,7 +23,7 @@ from codegen.nests import Kernels
 from codegen.results import plan_results
 from codegen.schedule import Schedule
 from codegen.vector.kernel import units
-from ir.dims import evaluate, product
+from ir.dims import evaluate
 from ir.interpret import bind_symbols
 
 Array = npt.NDArray[Any]

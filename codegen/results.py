@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.nest import Buffer
+from ir.graph import Graph
 
 Array: TypeAlias = npt.NDArray[Any]
 OLD, STATE, FRESH = "old value of input", "array of input", "fresh array"
@@ -59,6 +60,19 @@ class Results:
             else:
                 np.copyto(inputs[into], results[source])
                 results[at] = inputs[into]
+
+
+def check_donations(graph: Graph, donated: Mapping[int, int]) -> None:
+    """ValueError where a donated output cannot take its input's memory."""
+    if len(set(donated.values())) < len(donated):
+        raise ValueError("two outputs cannot take the memory of one input")
+    for out, into in donated.items():
+        value, state = graph.outputs[out], graph.inputs[into]
+        if value.type != state.type:
+            raise ValueError(
+                f"output {out} of type {value.type} cannot take the memory of input "
+                f"{state.attrs['name']} of type {state.type}"
+            )
 
 
 def plan_results(

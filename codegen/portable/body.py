@@ -33,6 +33,7 @@ from codegen.portable.reductions import Reductions, joined
 from codegen.portable.spell import Places, Shapes, apply, cast, literal, statement, tidy
 from codegen.schedule import Schedule
 from codegen.vector.kernel import spans
+from ir.dims import evaluate
 from ir.types import I64
 
 LONG = 60  # an expression longer than this gets a name
@@ -269,7 +270,8 @@ class Body:
             return self._guard(expr)
         text = self._spell(expr)
         shared = self.uses.get(id(expr), 0) > 1 and isinstance(expr, Apply | Load)
-        if shared or (not whole and len(tidy(text)) > LONG):
+        long = isinstance(expr, Apply) and not whole and len(tidy(text)) > LONG
+        if shared or long:
             return self.bind(expr, text, _hint(expr))
         return text
 
@@ -293,9 +295,12 @@ class Body:
     def _guard(self, expr: Guard) -> str:
         """A choice that reads its body only where the conditions hold."""
         test = " and ".join(self.places.condition(c) for c in expr.conditions)
-        plain = isinstance(expr.body, Load) and isinstance(expr.fill, Const)
-        if plain and self.uses.get(id(expr), 0) <= 1:
-            return f"({self.text_of_load(expr.body)} if {test} else {self.text(expr.fill)})"
+        if isinstance(expr.body, Load) and isinstance(expr.fill, Const):
+            # not named: it is read only under the condition
+            read = self.recall(expr.body, ()) or self._place(expr.body.buffer, expr.body.index)
+            short = f"({read} if {test} else {self.text(expr.fill)})"
+            if self.uses.get(id(expr), 0) <= 1 and len(tidy(short)) <= LONG:
+                return short
         name = self.names.fresh("inside")
         for header, part in ((f"if {test}:", expr.body), ("else:", expr.fill)):
             if header == "else:":
@@ -305,11 +310,6 @@ class Body:
                 self.add(f"{name} = {self.text(part, whole=True)}")
         self.remember(expr, self.under, name)
         return name
-
-    def text_of_load(self, expr: Expr) -> str:
-        """A load that must not be named: it is read only under a condition."""
-        assert isinstance(expr, Load)
-        return self.recall(expr, self.under) or self._place(expr.buffer, expr.index)
 
     def _else(self, name: str, fill: Expr) -> None:
         self.body.append("    " * self.depth + "else:")
@@ -373,7 +373,7 @@ def shared_units(plan: Schedule, names: Names) -> str:
     for axis in plan.order:
         if isinstance(axis.extent, int):
             tiles = spans(axis, plan.tile[axis], axis == plan.vector)
-            fixed *= sum(int(span.count) for span in tiles)  # type: ignore[arg-type]
+            fixed *= sum(evaluate(span.count, {}) for span in tiles)
         else:
             count = size_text(axis.extent, names.sizes)
             in_vectors = axis == plan.vector

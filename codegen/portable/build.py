@@ -8,6 +8,7 @@ key misses what we change.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import linecache
 import threading
 from collections.abc import Mapping, Sequence
@@ -39,8 +40,8 @@ def build_kernels(plans: Sequence[Schedule], dims: Mapping[str, int]) -> tuple[l
 
 def _compile(source: str, key: str, name: str) -> Any:
     """Numba's C callback of a module's kernel."""
-    import numba  # half a second: only who asks for this spelling pays it
-    from numba import types
+    numba = importlib.import_module("numba")  # half a second: only this spelling pays it
+    types = numba.types
 
     file = f"<tracefuse {name} {key[:8]}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)

@@ -14,7 +14,9 @@ from codegen.index import Axis, Index, axes_of, of_axis
 from codegen.nest import Buffer, Nest, Reduce, walk
 from ir.dims import Dim, Size, symbols
 
-RESERVED = frozenset({"np", "math", "threefry", "carray", "njit", "begin", "end", "args", "dims", "first", "last"})
+RESERVED = frozenset(
+    {"np", "math", "threefry", "carray", "njit", "begin", "end", "args", "dims", "first", "last"}
+)
 _IMAGE, _FILTER, _MATRIX = ("n", "c", "y", "x"), ("o", "c", "ky", "kx"), ("o", "i")
 _OTHER = {"y": "row", "x": "col", "ky": "kernel_row", "kx": "kernel_col"}
 
@@ -94,11 +96,11 @@ def _axis_hints(nest: Nest) -> dict[Axis, str]:
             if len(index) == len(letters) and over_batch == images:
                 _hint(hints, list(zip(index, letters, strict=True)))
     _hint_windows(hints, touched)
-    letters = iter("jkl" if nest.batch is not None else "ijkl")
+    outer = iter("jkl" if nest.batch is not None else "ijkl")
     inner = iter("rstuv")
     for axis in axes:
         if axis not in hints:
-            hints[axis] = next(letters if axis in nest.axes else inner, "i")
+            hints[axis] = next(outer if axis in nest.axes else inner, "i")
     return {axis: hints[axis] for axis in axes}
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Conditions: TypeAlias = tuple[Condition, ...]
 Wanted: TypeAlias = tuple[Expr, Conditions]
+Found: TypeAlias = tuple[Reduce, Conditions]
 State: TypeAlias = tuple[str, ...]  # the running value; before a position, the value there
 Loop: TypeAlias = tuple[Axis, str]  # "whole", or a batch's "block" and later its "lane"
 _HINTS = {"sum": "total", "prod": "product", "max": "largest", "min": "smallest"}
@@ -45,7 +46,7 @@ class Reductions:
 
     def prepare(self, wanted: Sequence[Wanted]) -> None:
         """Compute every reduction below the expressions, each under its conditions."""
-        groups: dict[tuple[object, ...], list[Wanted]] = {}
+        groups: dict[tuple[int, tuple[Axis, ...], Conditions, bool], list[Found]] = {}
         for reduce, under in self._outermost(wanted):
             row = self.body.depends(reduce, self.body.row)
             nesting = sum(isinstance(e, Reduce) for e in walk([reduce.body]))
@@ -56,7 +57,7 @@ class Reductions:
             if fresh:
                 self._loops(fresh, inside)
 
-    def _outermost(self, wanted: Sequence[Wanted]) -> list[tuple[Reduce, Conditions]]:
+    def _outermost(self, wanted: Sequence[Wanted]) -> list[Found]:
         found: dict[tuple[int, Conditions], tuple[Reduce, Conditions]] = {}
         seen: set[tuple[int, Conditions]] = set()
         stack = list(reversed(wanted))
@@ -74,7 +75,7 @@ class Reductions:
                 stack += [(arg, conditions) for arg in reversed(expr.args)]
         return list(found.values())
 
-    def _loops(self, group: list[tuple[Reduce, Conditions]], inside: Conditions) -> None:
+    def _loops(self, group: list[Found], inside: Conditions) -> None:
         """One loop nest for reductions over the same axes."""
         body, members = self.body, [reduce for reduce, _ in group]
         axes = members[0].axes
@@ -119,10 +120,17 @@ class Reductions:
         return states
 
     def _name(self, hint: str, dtype: DType, row: bool) -> str:
+        """A new accumulator.
+
+        A lone maximum lies in memory too: LLVM unrolls a loop over a few elements, and then
+        takes time exponential in their number to prove things about the chain of choices.
+        """
         body = self.body
-        if not row:
+        if row:
+            return f"{body.allocate(hint, body.row_size, str(dtype))}[{body.row_name}]"
+        if hint in (_HINTS["sum"], _HINTS["prod"]):
             return body.names.fresh(hint)
-        return f"{body.allocate(hint, body.row_size, str(dtype))}[{body.row_name}]"
+        return f"{body.allocate(hint, '1', str(dtype))}[0]"
 
     def _open(self, loops: Sequence[Loop], conditions: Conditions, step: Step) -> None:
         """The remaining loops; conditions as soon as every axis they read is open."""

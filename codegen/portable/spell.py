@@ -56,7 +56,7 @@ def _parts(node: ast.expr) -> list[str]:
         ]
         return [first, *(f"{word} {part}" for part in rest)]
     if isinstance(node, ast.BinOp):
-        whole, left, right = (ast.unparse(n) for n in (node, node.left, node.right))
+        whole, left = ast.unparse(node), ast.unparse(node.left)
         left = left if whole.startswith(left) else f"({left})"
         return [left, whole[len(left) :].lstrip()]
     return [ast.unparse(node)]

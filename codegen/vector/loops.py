@@ -84,7 +84,7 @@ class Reductions:
                 self._collect(expr.body, env.with_places(point), ready, seen)
             return
         before = len(ready)
-        inner = [e for e in _reductions(expr.body)]
+        inner = _reductions(expr.body)
         for other in inner:
             self._collect(other, env, ready, seen)
         pending = any(self.b.recall(self.evaluator.key(e, env)) is None for e in inner)
@@ -97,7 +97,7 @@ class Reductions:
         members = self._streamed(members)
         states: list[Value] = []
         accumulators = []
-        for _, (expr, env) in members:
+        for _, (expr, _) in members:
             wide = vector in axes or vector in self.evaluator.free_axes(expr)
             accumulator = Accumulator(self.b, expr, wide)
             accumulators.append(accumulator)
@@ -121,7 +121,7 @@ class Reductions:
         past the others, which stay in registers."""
         columns: list[list[tuple[object, ...]]] = []
         for at in range(len(_loads(members[0][1][0].body))):
-            column = []
+            column: list[tuple[object, ...]] = []
             for _, (expr, env) in members:
                 places = env.with_places(dict.fromkeys(expr.axes, _ORIGIN))
                 loads = _loads(expr.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,8 +32,6 @@ def literal(value: Any, dtype: DType) -> Value:
 
 def constant_text(value: Any, dtype: DType) -> str:
     if dtype.kind == "f":
-        import struct
-
         exact = dtype.type(value)
         return f"0x{struct.unpack('<Q', struct.pack('<d', float(exact)))[0]:016X}"
     if dtype.kind == "b":

@@ -79,4 +79,4 @@ def _assert_close(
     finite = wanted[np.isfinite(wanted)]
     scale = float(np.abs(finite).max(initial=0.0)) or 1.0
     bound = ulps * float(np.finfo(wanted.dtype).eps)
-    np.testing.assert_allclose(found, wanted, rtol=bound, atol=bound * scale / 16)
+    np.testing.assert_allclose(found, wanted, rtol=bound, atol=bound * scale)

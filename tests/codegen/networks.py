@@ -4,6 +4,7 @@ Written by hand with ``ir.make``, as the tracer of ``engine`` would leave them, 
 tested without it. Each step comes as a ``Step``: the graph, what it donates, and its batch inputs.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +58,13 @@ def add_bias(x: Node, bias: Node, axis: int) -> Node:
 
 
 def convolution(
-    x: Node, weight: Node, bias: Node | None = None, stride: int = 1, padding: int = 0,
-    dilation: int = 1, groups: int = 1,
+    x: Node,
+    weight: Node,
+    bias: Node | None = None,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
 ) -> Node:
     """PyTorch's conv2d: x (N, C, H, W), weight (O, C / groups, K, L)."""
     border = (0, 0, padding, padding)
@@ -140,7 +146,7 @@ def mlp(batch: Size, widths: tuple[int, ...] = (784, 512, 256, 10)) -> Step:
     x, label = input_node("x", (batch, widths[0])), input_node("y", (batch,), I64)
     s = {name: input_node(name, ()) for name in ("lr", "b1", "b2", "eps", "step")}
     p: list[Node] = []
-    for at, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for at, (a, b) in enumerate(itertools.pairwise(widths)):
         p += [input_node(f"fc{at + 1}_weight", (b, a)), input_node(f"fc{at + 1}_bias", (b,))]
     m = [input_node(f"m{at}", w.shape) for at, w in enumerate(p)]
     v = [input_node(f"v{at}", w.shape) for at, w in enumerate(p)]

@@ -109,9 +109,7 @@ def _finished(source: Source, pool: list[Node]) -> Drawn:
         loss = make.sum(loss, tuple(range(loss.type.rank)))
         loss = canonicalise_nodes([loss])[loss]
         outputs.append(loss)
-        for weight, slope in zip(
-            source.weights, gradient(loss, source.weights), strict=True
-        ):
+        for weight, slope in zip(source.weights, gradient(loss, source.weights), strict=True):
             at = source.inputs.index(weight)
             new = make.sub(weight, make.mul(slope, make.full(0.5, slope.dtype, slope.shape)))
             if source.coin(0.8):

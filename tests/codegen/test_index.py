@@ -1,7 +1,7 @@
 """Index algebra: whatever the constructors simplify evaluates as Python's arithmetic does."""
 
 import math
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -80,7 +80,9 @@ def grow(inner):
             inner,
             st.integers(-9, 9),
         ),
-        st.builds(lambda a, n: Term(floordiv(a.index, n), lambda at: a.meaning(at) // n), inner, by),
+        st.builds(
+            lambda a, n: Term(floordiv(a.index, n), lambda at: a.meaning(at) // n), inner, by
+        ),
         st.builds(lambda a, n: Term(modulo(a.index, n), lambda at: a.meaning(at) % n), inner, by),
     )
 
@@ -164,7 +166,7 @@ def test_reshapes_there_and_back_vanish(first, middle, last):
     axes = tuple(Axis(f"a{at}", size) for at, size in enumerate(first))
     index = tuple(of_axis(axis) for axis in axes)
     shapes = [tuple(first), tuple(middle), tuple(last), tuple(middle), tuple(first)]
-    for old, new in zip(shapes, shapes[1:], strict=False):
+    for old, new in pairwise(shapes):
         index = delinearise(linearise(index, old), new)
     for at in np.ndindex(*first):
         places = dict(zip(axes, at, strict=True))

@@ -75,9 +75,7 @@ def test_special_values_of_elementwise_ops(assert_close, floats):
     nodes = [make.input_node(TensorType(x.dtype, x.shape), f"x{at}") for at, x in enumerate(arrays)]
     condition, *pair = nodes
     ops = [op for op in ELEMENTWISE if "f" in op_kinds(op)]
-    outputs = [
-        build(op, [condition, *pair] if op.arity == 3 else pair[: op.arity]) for op in ops
-    ]
+    outputs = [build(op, [condition, *pair] if op.arity == 3 else pair[: op.arity]) for op in ops]
     graph = Graph(tuple(nodes), tuple(outputs))
     for batch_inputs in ((), (0, 1, 2)):
         found = compile_graph(graph, batch_inputs=batch_inputs).run(arrays)
