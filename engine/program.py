@@ -205,6 +205,8 @@ class Bound:
             for i, s in enumerate(draft.sources)
             if s.cell is None
         ]
+        # one array per number for good: a program re-reads addresses of arrays it has not seen
+        self._slots = [np.zeros((), dtype) for *_, dtype in self._numbers]
         self._blank: list[Any] = [None] * len(draft.sources)
         self._into = set(draft.donated.values())
         self._single = draft.structure is pytree.LEAF
@@ -216,9 +218,9 @@ class Bound:
             inputs[i] = cell.array
         for i, argument in self._tensors:
             inputs[i] = tensors[argument]._cell.array
-        for i, at, getter, dtype in self._numbers:
-            value = leaves[at] if getter is None else getter()  # type: ignore[index]
-            inputs[i] = np.array(value, dtype)
+        for (i, at, getter, _), slot in zip(self._numbers, self._slots, strict=True):
+            slot[()] = leaves[at] if getter is None else getter()  # type: ignore[index]
+            inputs[i] = slot
         for i, rule in self.draft.checks:
             rule(inputs[i])
         back = self._make_contiguous(inputs)

@@ -204,13 +204,24 @@ class Body:
         return str(LANES) if self.row in self.split else self.extent(self.row)
 
     @contextmanager
-    def row_loop(self) -> Iterator[None]:
-        """The innermost loop, where there is a row."""
+    def row_loop(self, values: Sequence[Expr] = ()) -> Iterator[None]:
+        """The innermost loop, where there is a row.
+
+        Accumulators of ``values`` run over all sixteen lanes of a ragged block too, if only
+        lanes buffers are read there, which have room for them: a fixed count compiles faster.
+        """
         if self.row is None:
             yield
             return
-        with self.block(f"for {self.row_name} in range({self.row_range}):"):
+        padded = bool(values) and self.row in self.split and self._padded(values)
+        count = str(LANES) if padded else self.row_range
+        with self.block(f"for {self.row_name} in range({count}):"):
             yield
+
+    def _padded(self, values: Sequence[Expr]) -> bool:
+        """Whether every load that moves along the row is from a buffer with padding lanes."""
+        loads = [e for e in walk(values) if isinstance(e, Load) and self.depends(e, self.row)]
+        return all(load.buffer.batch is not None for load in loads)
 
     def _point(self) -> None:
         """Every root at one point (or along one row) of the nest."""

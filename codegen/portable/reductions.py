@@ -114,7 +114,7 @@ class Reductions:
                 state = (best, self._name("position", reduce.dtype, row))
                 firsts.append(f"{state[-1]} = {literal(0, reduce.dtype)}")
             states.append(state)
-        with self.body.row_loop() if row else nullcontext():
+        with self.body.row_loop([r.body for r in members]) if row else nullcontext():
             for text in dict.fromkeys(firsts):
                 self.body.add(text)
         return states
@@ -167,7 +167,8 @@ class Reductions:
         body = self.body
         self.prepare(step.inner)
         headers = [f"if {self._test(conditions)}:"] if conditions else []
-        row = body.row_loop() if step.row else nullcontext()
+        bodies = [reduce.body for reduce, _ in step.members]
+        row = body.row_loop(bodies) if step.row else nullcontext()
         positions = {(r.kind[3:], id(r.body)) for r, _ in step.members if r.kind[:3] == "arg"}
         with row, body.blocks(headers), body.given(step.inside):
             for reduce, state in step.members:
