@@ -41,7 +41,7 @@ def _cluster(fusion: Fusion, cluster: Cluster, nest: Nest) -> str:
     where = "" if nest.loc is None else f"  # {nest.loc}: {nest.loc.source}"
     shape = ",".join(map(str, cluster.shape))
     lines = [f"{nest.name}: {cluster.reason}, points [{shape}]{where}"]
-    for node in sorted(cluster.inner, key=fusion.graph.nodes.index):
+    for node in cluster.inner:
         lines.append(f"  inside  {node.op.name} {node.type}")
     for node in cluster.members:
         lines.append(f"  {'stored ' if node in stored else 'fused  '} {node.op.name} {node.type}")

@@ -32,12 +32,12 @@ class Cluster:
     shape: tuple[Size, ...]
     core: list[Node] = field(default_factory=list)
     members: dict[Node, Places] = field(default_factory=dict)
-    inner: set[Node] = field(default_factory=set)  # computed inside, no longer attachable
+    inner: dict[Node, None] = field(default_factory=dict)  # computed inside, no longer attachable
     reason: str = ""
 
     @property
     def inlined(self) -> frozenset[Node]:
-        return frozenset(self.members) | self.inner
+        return frozenset(self.members) | self.inner.keys()
 
 
 class Fusion:
@@ -137,7 +137,7 @@ class Fusion:
             or not self._only_pooled(cluster, window)
         ):
             return False
-        cluster.inner |= set(cluster.members)
+        cluster.inner.update(dict.fromkeys(cluster.members))
         for old in cluster.members:
             del self.member[old]
         cluster.members = {}

@@ -28,12 +28,11 @@ from codegen.nest import (
     free_axes,
     walk,
 )
-from codegen.portable.names import Names, all_axes, size_text
+from codegen.portable.names import Names, all_axes
 from codegen.portable.reductions import Reductions, joined
 from codegen.portable.spell import Places, Shapes, apply, cast, literal, statement, tidy
+from codegen.portable.units import shared_units
 from codegen.schedule import Schedule
-from codegen.vector.kernel import spans
-from ir.dims import evaluate
 from ir.types import I64
 
 LONG = 60  # an expression longer than this gets a name
@@ -221,7 +220,16 @@ class Body:
     def _padded(self, values: Sequence[Expr]) -> bool:
         """Whether every load that moves along the row is from a buffer with padding lanes."""
         loads = [e for e in walk(values) if isinstance(e, Load) and self.depends(e, self.row)]
-        return all(load.buffer.batch is not None for load in loads)
+        assert self.row is not None
+        here = of_axis(self.row)
+        return all(
+            load.buffer.batch is not None
+            and all(
+                part == here if at == load.buffer.batch else self.row not in axes_of(part)
+                for at, part in enumerate(load.index)
+            )
+            for load in loads
+        )
 
     def _point(self) -> None:
         """Every root at one point (or along one row) of the nest."""
@@ -372,21 +380,3 @@ def _uses(roots: Sequence[Root]) -> dict[int, int]:
         for arg in expr.args:
             found[id(arg)] = found.get(id(arg), 0) + 1
     return found
-
-
-def shared_units(plan: Schedule, names: Names) -> str:
-    """The number of tiles that threads share, as an expression of the sizes.
-
-    It is the vector spelling's number (``codegen.vector.kernel.units``), so that one driver and
-    one plan of barriers serve both.
-    """
-    fixed, moving = 1, list[str]()
-    for axis in plan.order:
-        if isinstance(axis.extent, int):
-            tiles = spans(axis, plan.tile[axis], axis == plan.vector)
-            fixed *= sum(evaluate(span.count, {}) for span in tiles)
-        else:
-            count = size_text(axis.extent, names.sizes)
-            in_vectors = axis == plan.vector
-            moving.append(f"(({count} + {LANES - 1}) // {LANES})" if in_vectors else count)
-    return " * ".join([*([str(fixed)] if fixed != 1 or not moving else []), *moving])

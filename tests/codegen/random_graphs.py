@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 
 from ir import make
-from ir.dims import Dim, Size, symbol
+from ir.dims import Dim, Size, evaluate, symbol
 from ir.grad import gradient
 from ir.graph import Graph, Node
 from ir.passes import canonicalise_nodes
@@ -57,7 +57,7 @@ class Source:
     def input(self, shape: tuple[Size, ...], dtype: DType | None = None, high: int = 2) -> Node:
         dtype = dtype or self.dtype
         node = make.input_node(TensorType(dtype, shape), f"x{len(self.inputs)}")
-        sizes = tuple(self.count if isinstance(size, Dim) else size for size in shape)
+        sizes = tuple(evaluate(size, {"N": self.count}) for size in shape)
         low = 0 if dtype.kind in "ub" else -high
         self.arrays.append(np.asarray(self.numbers(sizes, low, high)).astype(dtype))
         self.inputs.append(node)
@@ -92,10 +92,7 @@ def draw(rng: Random) -> Drawn:
 
 
 def _elements(node: Node, source: Source) -> int:
-    total = 1
-    for size in node.shape:
-        total *= source.count if isinstance(size, Dim) else size
-    return total
+    return evaluate(node.type.numel, {"N": source.count})
 
 
 def _finished(source: Source, pool: list[Node]) -> Drawn:
