@@ -36,6 +36,8 @@ def _tag(node: Node, tags: Mapping[Node, int | None]) -> int | None:
         return None if mixed else first
     if name == "dot":
         return _tag_dot(node, known)
+    if family == "indexing":
+        return _tag_indexing(node, known)
     tag = known[0]
     if tag is None:
         return None
@@ -57,6 +59,23 @@ def _tag_dot(node: Node, known: list[int | None]) -> int | None:
             found.add(offset + free.index(tag))
         offset += len(free)
     return found.pop() if len(found) == 1 else None
+
+
+def _tag_indexing(node: Node, known: list[int | None]) -> int | None:
+    axis, tag = node.attrs["axis"], known[0]
+    if node.op.name in ("cumsum", "take_along", "put_along"):
+        found = {t for t in known if t is not None}
+        return found.pop() if len(found) == 1 and axis not in found else None
+    rank = node.inputs[1].type.rank
+    if node.op.name == "take":
+        if known[1] is not None:
+            return None if tag is not None else axis + known[1]
+        if tag is None or tag == axis:
+            return None
+        return tag if tag < axis else tag + rank - 1
+    if tag is None or axis <= tag < axis + rank:
+        return None
+    return tag if tag < axis else tag - rank + 1
 
 
 def _tag_movement(node: Node, tag: int) -> int | None:

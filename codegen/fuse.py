@@ -17,6 +17,7 @@ from ir.dims import Size
 from ir.graph import Graph, Node
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
+SUMS = frozenset({"put_add", "put_along", "cumsum"})  # indexing ops that add up elements
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
 
@@ -91,7 +92,7 @@ class Fusion:
             return not self._feeds_fold(node)
         if node.op.name == "fold":
             return overlaps(node)
-        return node.op.family == "reduction"
+        return node.op.family == "reduction" or node.op.name in SUMS
 
     def _feeds_fold(self, node: Node) -> bool:
         """A data gradient: the fold that reads this dot computes both as one contraction."""

@@ -8,7 +8,7 @@ leave the axis itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -49,7 +49,19 @@ class Mod:
         return f"({self.inner}) % {self.by}"
 
 
-Atom: TypeAlias = Axis | Div | Mod
+@dataclass(frozen=True)
+class Dynamic:
+    """A position that is itself a computed value (an expression of ``codegen.nest``)."""
+
+    value: Hashable
+    axes: frozenset[Axis]  # that the value depends on
+    extent: Size  # the value lies in [0, extent)
+
+    def __str__(self) -> str:
+        return f"<{self.value}>"
+
+
+Atom: TypeAlias = Axis | Div | Mod | Dynamic
 
 
 @dataclass(frozen=True)
@@ -172,8 +184,25 @@ def axes_of(index: Index) -> frozenset[Axis]:
     """Every axis the expression depends on."""
     found: set[Axis] = set()
     for atom, _ in index.terms:
-        found |= {atom} if isinstance(atom, Axis) else axes_of(atom.inner)
+        found |= _axes_of_atom(atom)
     return frozenset(found)
+
+
+def dynamics_of(index: Index) -> list[Dynamic]:
+    """Every computed position inside the expression, in order."""
+    found: list[Dynamic] = []
+    for atom, _ in index.terms:
+        if isinstance(atom, Dynamic):
+            found.append(atom)
+        elif not isinstance(atom, Axis):
+            found += dynamics_of(atom.inner)
+    return found
+
+
+def _axes_of_atom(atom: Atom) -> frozenset[Axis]:
+    if isinstance(atom, Axis):
+        return frozenset({atom})
+    return atom.axes if isinstance(atom, Dynamic) else axes_of(atom.inner)
 
 
 def factor_of(index: Index, axis: Axis) -> Size | None:
@@ -182,23 +211,9 @@ def factor_of(index: Index, axis: Axis) -> Size | None:
     for atom, factor in index.terms:
         if atom == axis:
             step = factor
-        elif not isinstance(atom, Axis) and axis in axes_of(atom.inner):
+        elif not isinstance(atom, Axis) and axis in _axes_of_atom(atom):
             return None
     return step
-
-
-def substitute(index: Index, values: Mapping[Axis, Index]) -> Index:
-    """``index`` with axes replaced by expressions."""
-    parts: list[Index | Size] = [index.offset]
-    for atom, factor in index.terms:
-        if isinstance(atom, Axis):
-            new = values.get(atom, of_axis(atom))
-        elif isinstance(atom, Div):
-            new = floordiv(substitute(atom.inner, values), atom.by)
-        else:
-            new = modulo(substitute(atom.inner, values), atom.by)
-        parts.append(scale(new, factor))
-    return add(*parts)
 
 
 def _atom(atom: Atom) -> Index:
@@ -206,7 +221,7 @@ def _atom(atom: Atom) -> Index:
 
 
 def _atom_bounds(atom: Atom) -> tuple[int, int] | None:
-    if isinstance(atom, Axis):
+    if isinstance(atom, Axis | Dynamic):
         return (0, max(0, atom.extent - 1)) if isinstance(atom.extent, int) else None
     if isinstance(atom, Mod):
         return 0, atom.by - 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codegen.index import Axis, Index, axes_of
+from codegen.index import Axis, Index, axes_of, dynamics_of
 from ir.dims import Size
 from ir.graph import Location
 from ir.types import DType, short
@@ -73,7 +73,9 @@ class Const(Leaf):
 
 
 @dataclass(frozen=True)
-class Load(Leaf):
+class Load(Expr):
+    """An element of a buffer; its operands are the positions computed for it, if any."""
+
     buffer: Buffer
     index: tuple[Index, ...]
 
@@ -81,13 +83,21 @@ class Load(Leaf):
     def dtype(self) -> DType:
         return self.buffer.dtype
 
+    @property
+    def args(self) -> tuple[Expr, ...]:
+        return computed_positions(self.index)
+
 
 @dataclass(frozen=True)
-class Position(Leaf):
+class Position(Expr):
     """An index as a value."""
 
     index: Index
     dtype: DType
+
+    @property
+    def args(self) -> tuple[Expr, ...]:
+        return computed_positions((self.index,))
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,8 @@ class Guard(Expr):
 
     @property
     def args(self) -> tuple[Expr, ...]:
-        return (self.body, self.fill)
+        positions = computed_positions(tuple(c.index for c in self.conditions))
+        return (self.body, self.fill, *positions)
 
     def __hash__(self) -> int:
         return _cached_hash(self, (self.conditions, self.body, self.fill))
@@ -194,6 +205,12 @@ class Nest:
         """Buffers read, then written, each once: the order of the kernel's arguments."""
         used = [load.buffer for load in self.loads] + [root.buffer for root in self.roots]
         return list(dict.fromkeys(used))
+
+
+def computed_positions(index: tuple[Index, ...]) -> tuple[Expr, ...]:
+    """The values that an element's place depends on."""
+    found = [atom.value for part in index for atom in dynamics_of(part)]
+    return tuple(value for value in found if isinstance(value, Expr))
 
 
 def walk(roots: Sequence[Expr]) -> Iterator[Expr]:

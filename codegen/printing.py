@@ -86,7 +86,8 @@ def equations(nest: Nest) -> list[str]:
     names: dict[Expr, str] = {}
     lines = []
     for expr in order:
-        shared = uses[expr] > 1 and not isinstance(expr, Leaf)
+        plain = isinstance(expr, Leaf | Load | Position)
+        shared = uses[expr] > 1 and not plain
         if shared or (isinstance(expr, Reduce) and expr not in roots):
             text = expression(expr, names)
             names[expr] = f"t{len(names)}"

@@ -245,3 +245,23 @@ def flat_index(shape: Sequence[Size], axes: Sequence[int], dtype: DType) -> Node
 
 def random_bits(key: Node, shape: Sequence[Size]) -> Node:
     return apply("random_bits", key, shape=tuple(shape))
+
+
+def take(x: Node, index: Node, axis: int) -> Node:
+    return apply("take", x, index, axis=axis)
+
+
+def put_add(x: Node, index: Node, axis: int, extent: Size) -> Node:
+    return apply("put_add", x, index, axis=axis, extent=extent)
+
+
+def cumsum(x: Node, axis: int) -> Node:
+    return apply("cumsum", x, axis=axis)
+
+
+def take_along(x: Node, index: Node, axis: int) -> Node:
+    return apply("take_along", x, index, axis=axis)
+
+
+def put_along(x: Node, index: Node, axis: int, extent: Size) -> Node:
+    return apply("put_along", x, index, axis=axis, extent=extent)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from codegen.index import Axis, Index, axes_of, of_axis
+from codegen.index import Axis, Dynamic, Index, axes_of, of_axis
 from codegen.nest import (
     LANES,
     Apply,
@@ -47,6 +47,7 @@ class Body:
     def __init__(self, plan: Schedule, names: Names, shapes: Shapes) -> None:
         self.plan, self.names, self.shapes = plan, names, shapes
         self.places = Places(names.axes, names.sizes)
+        self.places.computed = self._computed  # type: ignore[method-assign]
         self.row = plan.vector if plan.vector in plan.nest.axes else None
         self.free: dict[int, frozenset[Axis]] = {}
         self.uses = _uses(plan.nest.roots)
@@ -337,6 +338,12 @@ class Body:
         self.add(f"{name} = {self.text(fill, whole=True)}")
         self.known.pop()
         self.depth -= 1
+
+    def _computed(self, atom: Dynamic) -> str:
+        """A computed position, named so that the element it picks reads well."""
+        assert isinstance(atom.value, Expr)
+        text = self.text(atom.value)
+        return text if text.isidentifier() else self.bind(atom.value, text, "at")
 
     def _place(self, buffer: Buffer, index: Sequence[Index]) -> str:
         """An element of a buffer, as it lies in memory."""

@@ -10,7 +10,7 @@ import builtins
 import keyword
 from collections.abc import Iterable, Mapping
 
-from codegen.index import Axis, Index, axes_of, of_axis
+from codegen.index import Axis, Div, Index, Mod, axes_of, of_axis
 from codegen.nest import Buffer, Nest, Reduce, walk
 from ir.dims import Dim, Size, symbols
 
@@ -66,7 +66,7 @@ def _index_symbols(index: Index) -> frozenset[str]:
     found = symbols(index.offset)
     for atom, factor in index.terms:
         found |= symbols(factor)
-        if not isinstance(atom, Axis):
+        if isinstance(atom, Div | Mod):
             found |= _index_symbols(atom.inner)
     return found
 

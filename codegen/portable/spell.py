@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codegen.index import Axis, Div, Index, bounds, linearise
+from codegen.index import Axis, Div, Dynamic, Index, Mod, bounds, linearise
 from codegen.nest import LANES, Buffer, Condition, Nest
 from codegen.portable.names import size_text
 from ir.dims import Size, product
@@ -165,7 +165,7 @@ def _merged(buffer: Buffer, index: Sequence[Index], kept: int) -> list[Index]:
 
 
 def _divisions(index: Index) -> int:
-    return sum(not isinstance(atom, Axis) for atom, _ in index.terms)
+    return sum(isinstance(atom, Div | Mod) for atom, _ in index.terms)
 
 
 class Places:
@@ -177,6 +177,10 @@ class Places:
     def size(self, size: Size) -> str:
         return size_text(size, self.sizes)
 
+    def computed(self, atom: Dynamic) -> str:
+        """A position that is a value; the kernel's body puts itself here."""
+        raise UnsupportedError(f"a computed position {atom} outside a kernel's body")
+
     def index(self, index: Index) -> str:
         """An index as an integer expression, what is added before what is subtracted."""
         plus: list[str] = []
@@ -184,6 +188,8 @@ class Places:
         for atom, factor in index.terms:
             if isinstance(atom, Axis):
                 text = self.axes[atom]
+            elif isinstance(atom, Dynamic):
+                text = self.computed(atom)
             else:
                 word = "//" if isinstance(atom, Div) else "%"
                 text = f"({self.index(atom.inner)}) {word} {atom.by}"

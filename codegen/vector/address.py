@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from codegen.index import Axis, Div, Index, Mod, bounds, linearise, scale
+from codegen.index import Axis, Div, Dynamic, Index, Mod, bounds, linearise, scale
 from codegen.nest import LANES, Buffer
 from codegen.vector.builder import Builder, Value, vector_of
 from codegen.vector.scalars import spread
 from ir.dims import Dim, Size, product
+from ir.errors import UnsupportedError
 
 I64 = "i64"
 LANE_NUMBERS = Value(f"<{', '.join(f'i64 {lane}' for lane in range(LANES))}>", vector_of(I64))
@@ -97,6 +98,10 @@ class Addressing:
     def __init__(self, b: Builder, dims: Mapping[str, int]) -> None:
         self.b, self._dims = b, dims
 
+    def computed(self, atom: Dynamic, env: Env) -> Value:
+        """A position that is a value; the evaluator puts itself here."""
+        raise UnsupportedError(f"a computed position {atom} before there is an evaluator")
+
     def size(self, size: Size) -> Value:
         """A (symbolic) size as a value."""
         if not isinstance(size, Dim):
@@ -131,6 +136,8 @@ class Addressing:
         for atom, factor in index.terms:
             if isinstance(atom, Axis):
                 part = env.places[atom].index
+            elif isinstance(atom, Dynamic):
+                part = self._wrap(self.computed(atom, env))
             elif isinstance(atom, Div):
                 part = self._divide(atom, env)
             else:

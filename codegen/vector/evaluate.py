@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codegen.index import Axis
+from codegen.index import Axis, Dynamic
 from codegen.nest import (
     LANES,
     Apply,
@@ -53,6 +53,7 @@ class Evaluator:
         self.floor = 0  # loads stay inside the body of the register tile
         self.full_vectors = False  # set while a tile holds no ragged vector
         self.proved: frozenset[Condition] = frozenset()  # they hold inside the open loops
+        addressing.computed = self._position  # type: ignore[method-assign]
 
     # -- values -----------------------------------------------------------------------------
 
@@ -66,6 +67,11 @@ class Evaluator:
             known = self._compute(expr, env)
             self.b.remember(key, known)
         return known
+
+    def _position(self, atom: Dynamic, env: Env) -> Value:
+        """A computed position, as an index."""
+        assert isinstance(atom.value, Expr)
+        return cast(self.b, self.value(atom.value, env), atom.value.dtype, I64)
 
     def _compute(self, expr: Expr, env: Env) -> Value:
         if isinstance(expr, Load):

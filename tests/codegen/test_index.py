@@ -23,7 +23,6 @@ from codegen.index import (
     modulo,
     of_axis,
     scale,
-    substitute,
 )
 from ir.dims import evaluate, symbol
 from ir.errors import UnsupportedError
@@ -135,15 +134,6 @@ def test_factor_is_the_step_along_an_axis(term, axis):
         if at[axis] + 1 < axis.extent:
             step = value(term.index, {**at, axis: at[axis] + 1}) - value(term.index, at)
             assert step == factor
-
-
-@QUICK
-@given(TERMS, TERMS, st.sampled_from(AXES))
-def test_substitution_puts_an_index_for_an_axis(term, other, axis):
-    new = substitute(term.index, {axis: other.index})
-    for at in POINTS:
-        moved = {**at, axis: value(other.index, at)}
-        assert value(new, at) == value(term.index, moved)
 
 
 @QUICK
