@@ -101,6 +101,14 @@ from engine.errors import (
     TraceError,
     Unsupported,
 )
+from engine.gathering import (
+    cumsum,
+    gather,
+    index_add,
+    index_select,
+    scatter_add,
+    take_along_dim,
+)
 from engine.jit import Step, jit
 from engine.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from engine.random import get_rng_state, manual_seed, set_rng_state
@@ -171,6 +179,7 @@ __all__ = [
     "ceil",
     "clamp",
     "cos",
+    "cumsum",
     "div",
     "double",
     "dtype",
@@ -193,11 +202,14 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "gather",
     "ge",
     "get_num_threads",
     "get_rng_state",
     "grad",
     "gt",
+    "index_add",
+    "index_select",
     "int",
     "int8",
     "int16",
@@ -253,6 +265,7 @@ __all__ = [
     "reshape",
     "rsqrt",
     "save",
+    "scatter_add",
     "set_grad_enabled",
     "set_num_threads",
     "set_rng_state",
@@ -268,6 +281,7 @@ __all__ = [
     "sub",
     "sum",
     "t",
+    "take_along_dim",
     "tanh",
     "tensor",
     "transpose",

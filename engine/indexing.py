@@ -1,7 +1,8 @@
 """A tensor and an index in, the part it names out (``x[1:, None, ..., 0]``), and writes to it.
 
-Integers, slices, None and Ellipsis are ops with gradients. Indexing by arrays or bool masks is
-for tensors without history, outside a trace: their result's values or shape depend on data.
+Integers, slices, None, Ellipsis and integer arrays are ops with gradients; a bool mask is turned
+into positions, so it needs values that are known. Writing by arrays or masks is for tensors
+without history, outside a trace.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from engine.dispatch import apply, cast, describe, expand_to, scalar, view
 from engine.errors import ShapeError, Unsupported, message
+from engine.gathering import mask_positions, take_positions
 from engine.locate import user_location
 from engine.modes import modes
 from engine.shaping import reshape
@@ -26,7 +28,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     """``x[index]``."""
     items = index if isinstance(index, tuple) else (index,)
     if any(_is_advanced(item) for item in items):
-        return _take(x, items)
+        return _advanced(x, items)
     start, stop, step, shape = _bounds(x, items)
     own = x.value.type.shape
     whole = not any(start) and stop == own and all(s == 1 for s in step)
@@ -129,24 +131,61 @@ def _range(x: Tensor, axis: int, item: Any) -> tuple[int, Size, int, Size | None
     return at, at + 1, 1, None
 
 
+def _advanced(x: Tensor, items: tuple[Any, ...]) -> Tensor:
+    """Indexing by arrays: slices and new axes first, then every array (and int) at once."""
+    plain: list[Any] = []
+    positions: list[tuple[int, Any]] = []
+    place = 0
+    for item in _spelled_out(x, items):
+        if item is None or isinstance(item, slice):
+            plain.append(item)
+            place += 1
+            continue
+        arrays = mask_positions(x, item) if _is_mask(item) else [item]
+        for array in arrays:
+            plain.append(slice(None))
+            positions.append((place, array))
+            place += 1
+    return take_positions(getitem(x, tuple(plain)), positions)
+
+
+def _spelled_out(x: Tensor, items: tuple[Any, ...]) -> list[Any]:
+    """The index without Ellipsis, lists as arrays."""
+    known = [np.asarray(i) if isinstance(i, list) else i for i in items]
+    used = sum(_mask_rank(i) for i in known if i is not None and i is not Ellipsis)
+    rank = len(x.value.type.shape)
+    if used > rank:
+        text = f"too many indices ({used}) for {describe(x)}"
+        raise IndexError(message(user_location(), text))
+    if not any(item is Ellipsis for item in known):
+        known.append(Ellipsis)
+    at = next(i for i, item in enumerate(known) if item is Ellipsis)
+    return [*known[:at], *[slice(None)] * (rank - used), *known[at + 1 :]]
+
+
+def _is_mask(item: Any) -> bool:
+    kind = item.value.type.dtype if isinstance(item, TensorState) else np.asarray(item).dtype
+    return bool(kind == np.bool_)
+
+
+def _mask_rank(item: Any) -> int:
+    """How many axes an index item takes."""
+    if not _is_advanced(item) or not _is_mask(item):
+        return 1
+    return len(item.value.type.shape) if isinstance(item, TensorState) else np.ndim(item)
+
+
 def _arrays(x: Tensor, items: tuple[Any, ...]) -> tuple[Any, ...]:
     """The index with arrays for tensors; only where that is allowed."""
     if modes.trace is not None or (modes.grad and x.requires_grad):
         raise Unsupported(
             message(
                 user_location(),
-                f"indexing {describe(x)} by arrays or masks under jit or with gradients",
-                "use where() with a mask, or one_hot() and a product",
+                f"writing to {describe(x)} by arrays or masks under jit or with gradients",
+                "use where() with a mask, or scatter_add()",
             )
         )
     return tuple(i.value.array if isinstance(i, TensorState) else i for i in items)
-
-
-def _take(x: Tensor, items: tuple[Any, ...]) -> Tensor:
-    index = _arrays(x, items)
-    array = x.value.array
-    assert array is not None
-    return x._plain._from_array(np.array(array[index]))
 
 
 def _put(x: Tensor, items: tuple[Any, ...], source: Tensor) -> None:

@@ -27,7 +27,7 @@ from engine.naming import input_names
 from engine.observe import Ran, observers
 from engine.program import Bound, Draft, close
 from engine.trace import Trace
-from ir.errors import OpError
+from ir.errors import UnsupportedError
 from ir.graph import Graph
 from ir.passes import run_passes
 from ir.types import TensorType, dtype_of
@@ -156,10 +156,10 @@ class Step:
             shapes = generalise([*known.seen, call.shapes])
             try:
                 entry = self._build(call, shapes, reason)
-            except (OpError, EngineError, ValueError, TypeError, IndexError) as error:
+            except (EngineError, UnsupportedError, ValueError, TypeError, IndexError) as error:
                 # Sizes that cannot stay open are no fault of the user's: his own faults come
                 # back from the static trace below.
-                known.static_only = str(error).splitlines()[-1]
+                known.static_only = (str(error) or type(error).__name__).splitlines()[-1]
         if entry is None:
             entry = self._build(call, call.shapes, reason)
         # A program for exactly these sizes is tried before one for all sizes: it is faster.

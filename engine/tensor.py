@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import arithmetic, autograd, indexing, inplace, reductions, shaping
+from engine import arithmetic, autograd, gathering, indexing, inplace, reductions, shaping
 from engine.dispatch import apply, cast, known_sizes
 from engine.dtypes import as_dtype, bool_, float32, float64, int32, int64
 from engine.errors import ShapeError, TraceError, message
@@ -341,6 +341,9 @@ class Tensor(TensorState):
     matmul, mm, bmm = shaping.matmul, shaping.mm, shaping.bmm
     __matmul__, __rmatmul__ = shaping.matmul, shaping.rmatmul
     __getitem__, __setitem__ = indexing.getitem, indexing.setitem
+    gather, index_select, cumsum = gathering.gather, gathering.index_select, gathering.cumsum
+    take_along_dim, scatter_add = gathering.take_along_dim, gathering.scatter_add
+    index_add = gathering.index_add
 
     def view_as(self, other: Tensor) -> Tensor:
         """In the shape of ``other``."""

@@ -378,3 +378,15 @@ def test_non_contiguous_arguments_and_state():
     expected = state.clone().numpy() + 1
     np.testing.assert_array_equal(step(x).numpy(), expected)
     np.testing.assert_array_equal(state.numpy(), expected)
+
+
+def test_sizes_that_cannot_stay_open_get_a_program_each_and_say_so():
+    @engine.jit
+    def turn(x):
+        return x.reshape(x.shape[1], 4) * 2
+
+    for size in (3, 5, 7):
+        x = np.arange(4 * size, dtype=np.float32).reshape(4, size)
+        np.testing.assert_array_equal(turn(engine.tensor(x)).numpy(), x.reshape(size, 4) * 2)
+    assert len(turn.programs) == 3
+    assert "one program for each size" in turn.explain()
