@@ -17,7 +17,7 @@ from ir.dims import Size
 from ir.graph import Graph, Node
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
-SUMS = frozenset({"put_add", "put_along", "cumsum"})  # indexing ops that add up elements
+SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
 

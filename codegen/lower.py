@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from codegen import positions
 from codegen.index import (
     Axis,
-    Dynamic,
     Index,
     add,
     bounds,
@@ -32,13 +32,12 @@ from codegen.nest import (
     Position,
     Reduce,
     SizeValue,
-    free_axes as free_axes_of,
 )
 from ir.dims import Size, product
 from ir.errors import UnsupportedError
 from ir.graph import Node
 from ir.ops.contraction import free_axes
-from ir.types import BOOL, I64, U32
+from ir.types import I64, U32
 
 At = tuple[Index, ...]
 
@@ -281,61 +280,6 @@ def _dot(low: Lowering, node: Node, at: At) -> Expr:
     return Reduce("sum", opened, Apply("mul", (x, y), node.dtype), node.dtype)
 
 
-def _take(low: Lowering, node: Node, at: At) -> Expr:
-    x, index = node.inputs
-    axis = node.attrs["axis"]
-    rank, extent = index.type.rank, x.shape[axis]
-    value = _clipped(low.element(index, at[axis : axis + rank]), extent)
-    place = Index(((Dynamic(value, free_axes_of(value, {}), extent), 1),))
-    return low.element(x, (*at[:axis], place, *at[axis + rank :]))
-
-
-def _clipped(position: Expr, extent: Size) -> Expr:
-    """A position moved to the nearest end where it lies outside."""
-    wide = position if position.dtype == I64 else Apply("cast", (position,), I64)
-    above = Apply("maximum", (wide, Const(0, I64)), I64)
-    last: Expr = (
-        Const(extent - 1, I64)
-        if isinstance(extent, int)
-        else Apply("sub", (SizeValue(extent, I64), Const(1, I64)), I64)
-    )
-    return Apply("minimum", (above, last), I64)
-
-
-def _put_add(low: Lowering, node: Node, at: At) -> Expr:
-    """Every position asks which values are meant for it: no two threads write one place."""
-    x, index = node.inputs
-    axis, extent = node.attrs["axis"], node.attrs["extent"]
-    opened = tuple(low.axis(size) for size in index.shape)
-    inner = tuple(of_axis(a) for a in opened)
-    value = low.element(x, (*at[:axis], *inner, *at[axis + 1 :]))
-    meant = _clipped(low.element(index, inner), extent)
-    here = Apply("eq", (meant, Position(at[axis], I64)), BOOL)
-    chosen = Apply("select", (here, value, Const(0, node.dtype)), node.dtype)
-    return Reduce("sum", opened, chosen, node.dtype) if opened else chosen
-
-
-def _take_along(low: Lowering, node: Node, at: At) -> Expr:
-    x, index = node.inputs
-    axis = node.attrs["axis"]
-    extent = x.shape[axis]
-    value = _clipped(low.element(index, at), extent)
-    place = Index(((Dynamic(value, free_axes_of(value, {}), extent), 1),))
-    return low.element(x, (*at[:axis], place, *at[axis + 1 :]))
-
-
-def _put_along(low: Lowering, node: Node, at: At) -> Expr:
-    x, index = node.inputs
-    axis = node.attrs["axis"]
-    opened = low.axis(x.shape[axis])
-    source = (*at[:axis], of_axis(opened), *at[axis + 1 :])
-    meant = _clipped(low.element(index, source), node.attrs["extent"])
-    here = Apply("eq", (meant, Position(at[axis], I64)), BOOL)
-    value = low.element(x, source)
-    chosen = Apply("select", (here, value, Const(0, node.dtype)), node.dtype)
-    return Reduce("sum", (opened,), chosen, node.dtype)
-
-
 def _cumsum(low: Lowering, node: Node, at: At) -> Expr:
     axis = node.attrs["axis"]
     opened = low.axis(node.shape[axis])
@@ -366,9 +310,10 @@ RULES: Mapping[str, Callable[[Lowering, Node, At], Expr]] = {
     "argmax": _reduction,
     "argmin": _reduction,
     "dot": _dot,
-    "take": _take,
-    "put_add": _put_add,
-    "take_along": _take_along,
-    "put_along": _put_along,
     "cumsum": _cumsum,
+    "take": positions.take,
+    "put_add": positions.put_add,
+    "take_along": positions.take_along,
+    "put_along": positions.put_along,
+    "rank": positions.rank,
 }

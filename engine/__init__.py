@@ -148,6 +148,7 @@ from engine.shaping import (
     transpose,
     unsqueeze,
 )
+from engine.sorting import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk
 from engine.tensor import Size, Tensor
 from engine.transforms import grad, value_and_grad
 
@@ -171,10 +172,12 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "as_tensor",
     "autograd",
     "bmm",
     "bool",
+    "bucketize",
     "cat",
     "ceil",
     "clamp",
@@ -219,6 +222,7 @@ __all__ = [
     "isfinite",
     "isnan",
     "jit",
+    "kthvalue",
     "le",
     "linspace",
     "load",
@@ -241,6 +245,7 @@ __all__ = [
     "min",
     "minimum",
     "mm",
+    "msort",
     "mul",
     "ne",
     "neg",
@@ -266,6 +271,7 @@ __all__ = [
     "rsqrt",
     "save",
     "scatter_add",
+    "searchsorted",
     "set_grad_enabled",
     "set_num_threads",
     "set_rng_state",
@@ -273,6 +279,7 @@ __all__ = [
     "sign",
     "sin",
     "softmax",
+    "sort",
     "sqrt",
     "square",
     "squeeze",
@@ -284,6 +291,7 @@ __all__ = [
     "take_along_dim",
     "tanh",
     "tensor",
+    "topk",
     "transpose",
     "uint8",
     "uint32",

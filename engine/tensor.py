@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import arithmetic, autograd, gathering, indexing, inplace, reductions, shaping
+from engine import arithmetic, autograd, gathering, indexing, inplace, reductions, shaping, sorting
 from engine.dispatch import apply, cast, known_sizes
 from engine.dtypes import as_dtype, bool_, float32, float64, int32, int64
 from engine.errors import ShapeError, TraceError, message
@@ -344,6 +344,8 @@ class Tensor(TensorState):
     gather, index_select, cumsum = gathering.gather, gathering.index_select, gathering.cumsum
     take_along_dim, scatter_add = gathering.take_along_dim, gathering.scatter_add
     index_add = gathering.index_add
+    sort, argsort, topk = sorting.sort, sorting.argsort, sorting.topk
+    msort, kthvalue = sorting.msort, sorting.kthvalue
 
     def view_as(self, other: Tensor) -> Tensor:
         """In the shape of ``other``."""

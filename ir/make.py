@@ -265,3 +265,7 @@ def take_along(x: Node, index: Node, axis: int) -> Node:
 
 def put_along(x: Node, index: Node, axis: int, extent: Size) -> Node:
     return apply("put_along", x, index, axis=axis, extent=extent)
+
+
+def rank(x: Node, axis: int, descending: bool = False) -> Node:
+    return apply("rank", x, axis=axis, descending=descending)

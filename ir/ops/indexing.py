@@ -13,7 +13,7 @@ import numpy as np
 
 from ir.errors import broken, wrong_dtype
 from ir.table import Array, Case, Op
-from ir.types import TensorType, is_float, short
+from ir.types import I64, TensorType, is_float, short
 
 
 def _integers(t: TensorType) -> None:
@@ -121,6 +121,23 @@ def _vjp_cumsum(m: Any, n: Any, g: Any) -> Sequence[Any]:
     return (m.flip(m.cumsum(m.flip(g, (axis,)), axis), (axis,)),)
 
 
+def _infer_rank(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType:
+    if not 0 <= attrs["axis"] < types[0].rank:
+        raise broken(f"axis {attrs['axis']} is no axis of {list(types[0].shape)}")
+    return types[0].with_dtype(I64)
+
+
+def _rank(x: Array, axis: int, descending: bool) -> Array:
+    """The place of each element in stable order along ``axis``; NaN counts as the largest."""
+    wide = x.astype(np.int64) if x.dtype.kind in "bu" else x
+    key = np.flip(wide, axis) if descending else wide
+    order = np.argsort(key, axis=axis, kind="stable")
+    places = np.empty(x.shape, np.int64)
+    steps = np.arange(x.shape[axis]).reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+    np.put_along_axis(places, order, np.broadcast_to(steps, x.shape), axis)
+    return x.shape[axis] - 1 - np.flip(places, axis) if descending else places
+
+
 def _float_only(rule: Any) -> Any:
     """A derivative rule for float operands; integers carry none."""
 
@@ -178,6 +195,17 @@ ROWS: tuple[Op, ...] = (
         cases=(
             Case(((4, 2), (4, 2)), {"axis": 1, "extent": 6}, ("f32", "i64"), -1, 6.9),
             Case(((5, 18), (5, 18)), {"axis": 0, "extent": 3}, ("f32", "i32"), 0, 2.9),
+        ),
+    ),
+    Op(
+        "rank",
+        "indexing",
+        1,
+        _infer_rank,
+        _rank,
+        cases=(
+            Case(((3, 7),), {"axis": 1, "descending": False}),
+            Case(((6, 20),), {"axis": 0, "descending": True}, ("i64",)),
         ),
     ),
     Op(

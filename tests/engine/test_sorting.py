@@ -1,0 +1,69 @@
+"""Sorting by counting: values, positions and gradients, against NumPy, eager and compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engine
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(-4, 5, (3, 8)).astype(np.float32)
+
+
+def both(function: Any) -> list[Any]:
+    return [function, engine.jit(function)]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("dim", [0, -1])
+def test_sort_is_stable_and_says_where_values_came_from(dim: int, descending: bool) -> None:
+    wanted = np.argsort(-X if descending else X, axis=dim, kind="stable")
+    for run in both(lambda x: tuple(x.sort(dim, descending=descending))):
+        values, order = run(engine.tensor(X))
+        assert np.array_equal(order.numpy(), wanted)
+        assert np.array_equal(values.numpy(), np.take_along_axis(X, wanted, dim))
+
+
+def test_nan_is_the_largest() -> None:
+    x = np.array([2.0, np.nan, -1.0, np.inf, np.nan, 0.0], np.float32)
+    for run in both(lambda v: (v.argsort(), v.argsort(descending=True))):
+        up, down = run(engine.tensor(x))
+        assert up.tolist() == [2, 5, 0, 3, 1, 4]
+        assert down.tolist() == [1, 4, 3, 0, 5, 2]
+
+
+def test_topk_with_gradient() -> None:
+    x = engine.tensor(X).requires_grad_()
+    values, order = x.topk(3)
+    wanted = np.argsort(-X, axis=-1, kind="stable")[:, :3]
+    assert np.array_equal(order.numpy(), wanted)
+    (values * engine.tensor([1.0, 2.0, 3.0])).sum().backward()
+    slope = np.zeros_like(X)
+    np.put_along_axis(slope, wanted, np.broadcast_to([1.0, 2.0, 3.0], (3, 3)), -1)
+    assert np.array_equal(x.grad.numpy(), slope)
+    with pytest.raises(RuntimeError, match="holds 8 elements"):
+        x.topk(9)
+
+
+def test_kthvalue_msort_and_scalars() -> None:
+    x = engine.tensor(X)
+    assert np.array_equal(x.kthvalue(2).values.numpy(), np.sort(X, -1)[:, 1])
+    assert np.array_equal(engine.msort(x).numpy(), np.sort(X, 0))
+    value, at = engine.sort(engine.tensor(3.0))
+    assert (value.item(), at.item()) == (3.0, 0)
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_searchsorted_counts_what_is_smaller(right: bool) -> None:
+    rows = np.sort(X[0])
+    values = np.array([[-9.0, 0.0], [1.0, 9.0]], np.float32)
+    side = "right" if right else "left"
+    wanted = np.searchsorted(rows, values, side=side)
+    found = engine.searchsorted(engine.tensor(rows), engine.tensor(values), right=right)
+    assert np.array_equal(found.numpy(), wanted)
+    batch = engine.searchsorted(engine.tensor(np.sort(X)), engine.tensor(X), right=right)
+    assert batch.tolist() == [np.searchsorted(np.sort(r), r, side=side).tolist() for r in X]
+    assert engine.bucketize(engine.tensor(values), engine.tensor(rows)).shape == (2, 2)
