@@ -7,7 +7,15 @@
 tensor([2., 4.])
 """
 
-from engine import autograd, nn, optim
+from engine import (
+    autograd,
+    nn,
+    optim,
+    predicates as _predicates,
+    rearrange as _rearrange,
+    specials as _specials,
+    trigonometry as _trigonometry,
+)
 from engine.arithmetic import (
     abs,
     add,
@@ -28,10 +36,6 @@ from engine.arithmetic import (
     le,
     log,
     log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
     lt,
     masked_fill,
     maximum,
@@ -111,7 +115,9 @@ from engine.gathering import (
 )
 from engine.jit import Step, jit
 from engine.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from engine.predicates import *  # noqa: F403
 from engine.random import get_rng_state, manual_seed, set_rng_state
+from engine.rearrange import *  # noqa: F403
 from engine.reductions import (
     all,
     amax,
@@ -149,8 +155,10 @@ from engine.shaping import (
     unsqueeze,
 )
 from engine.sorting import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk
+from engine.specials import *  # noqa: F403
 from engine.tensor import Size, Tensor
 from engine.transforms import grad, value_and_grad
+from engine.trigonometry import *  # noqa: F403
 
 __all__ = [
     "AutogradError",
@@ -229,10 +237,6 @@ __all__ = [
     "log",
     "log1p",
     "log_softmax",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
     "logsumexp",
     "long",
     "lt",
@@ -302,3 +306,7 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+__all__ += _predicates.__all__
+__all__ += _rearrange.__all__
+__all__ += _specials.__all__
+__all__ += _trigonometry.__all__

@@ -16,6 +16,7 @@ from engine.dispatch import apply, cast, known_sizes
 from engine.dtypes import as_dtype, bool_, float32, float64, int32, int64
 from engine.errors import ShapeError, TraceError, message
 from engine.locate import user_location
+from engine.methods import Methods
 from engine.modes import modes
 from engine.printing import represent
 from engine.state import TensorState
@@ -39,7 +40,7 @@ class Size(tuple[Any, ...]):
         return f"Size([{', '.join(map(str, self))}])"
 
 
-class Tensor(TensorState):
+class Tensor(Methods, TensorState):
     """A NumPy array with gradients, or a value of the step being traced.
 
     Made by ``engine.tensor``, ``engine.zeros`` and their like. Memory is shared by ``detach()``,
@@ -300,8 +301,6 @@ class Tensor(TensorState):
     )
     eq, ne, lt, le = arithmetic.eq, arithmetic.ne, arithmetic.lt, arithmetic.le
     gt, ge = arithmetic.gt, arithmetic.ge
-    logical_and, logical_or = arithmetic.logical_and, arithmetic.logical_or
-    logical_not = arithmetic.logical_not
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """The tensor where ``condition`` holds, else ``other``."""

@@ -14,13 +14,15 @@ from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
 
 
-class BatchNorm2d(Module):
-    """Each channel of [n, c, h, w] to mean 0 and variance 1, then times weight plus bias.
+class _BatchNorm(Module):
+    """Each channel (axis 1) to mean 0 and variance 1, then times weight plus bias.
 
     In training by the batch's statistics, which the running ones follow by ``momentum`` (None: a
     plain average over all batches); in use by the running ones.
     """
 
+    ranks: tuple[int, ...] = ()
+    rest = ""
     weight: Parameter | None
     bias: Parameter | None
     running_mean: Tensor | None
@@ -70,10 +72,10 @@ class BatchNorm2d(Module):
             init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim != 4 or input.shape[1] != self.num_features:
+        if input.ndim not in self.ranks or input.shape[1] != self.num_features:
             raise misfit(
-                f"BatchNorm2d({self.num_features}) got input {list(input.shape)}",
-                f"it takes [n, {self.num_features}, h, w]",
+                f"{type(self).__name__}({self.num_features}) got input {list(input.shape)}",
+                f"it takes [n, {self.num_features}{self.rest}]",
             )
         statistics = (self.running_mean, self.running_var)
         return F.batch_norm(
@@ -96,3 +98,21 @@ class BatchNorm2d(Module):
             f"affine={self.affine}, bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
+
+
+class BatchNorm1d(_BatchNorm):
+    """``batch_norm`` of [n, c] or [n, c, l], with running statistics."""
+
+    ranks, rest = (2, 3), " (, l)"
+
+
+class BatchNorm2d(_BatchNorm):
+    """``batch_norm`` of [n, c, h, w], with running statistics."""
+
+    ranks, rest = (4,), ", h, w"
+
+
+class BatchNorm3d(_BatchNorm):
+    """``batch_norm`` of [n, c, d, h, w], with running statistics."""
+
+    ranks, rest = (5,), ", d, h, w"

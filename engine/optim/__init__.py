@@ -1,7 +1,24 @@
 """Parameters and their gradients in, better parameters out: PyTorch's optimizers by name."""
 
 from engine.optim.adam import Adam, AdamW
+from engine.optim.adam_family import Adamax, Lion, NAdam, RAdam
+from engine.optim.classic import ASGD, Rprop
 from engine.optim.optimizer import Optimizer
+from engine.optim.scaled import Adadelta, Adagrad, RMSprop
 from engine.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]

@@ -6,9 +6,8 @@ The bias corrections come from the step count inside the program: ``1 - beta**t`
 
 from __future__ import annotations
 
-import math
-
 from engine.dispatch import apply
+from engine.optim.counted import beta2, check_betas, log_beta1, log_beta2, one_less_beta1
 from engine.optim.optimizer import Group, Optimizer, Params, Slots, counter_slot, zeros_slot
 from engine.tensor import Tensor
 
@@ -46,11 +45,7 @@ class Adam(Optimizer):
 
     def check(self, group: Group) -> None:
         super().check(group)
-        if not group["eps"] >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {group['eps']}")
-        for at, beta in enumerate(group["betas"]):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {at}: {beta}")
+        check_betas(group)
 
     def slots_for(self, param: Tensor, group: Group) -> Slots:
         known = self.state.get(param, {})
@@ -66,9 +61,9 @@ class Adam(Optimizer):
             else:
                 grad = grad + param * decay
         mean, square = slots["exp_avg"], slots["exp_avg_sq"]
-        keep = self.number(group, _one_less_beta1)
+        keep = self.number(group, one_less_beta1)
         mean.copy_(mean + (grad - mean) * keep)
-        beta = self.number(group, _beta2)
+        beta = self.number(group, beta2)
         square.copy_(square * beta + (grad * grad) * (1 - beta))
         if self.flag(group, "amsgrad"):
             largest = slots["max_exp_avg_sq"]
@@ -82,8 +77,8 @@ class Adam(Optimizer):
         """Count the step; ``1 - beta**step`` for both betas, in the parameter's dtype."""
         step.add_(1)
         count = step.to(param.dtype)
-        first = self.number(group, _log_beta1)
-        second = self.number(group, _log_beta2)
+        first = self.number(group, log_beta1)
+        second = self.number(group, log_beta2)
         return -apply("expm1", count * first), -apply("expm1", count * second)
 
 
@@ -104,23 +99,3 @@ class AdamW(Adam):
         maximize: bool = False,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
-
-
-def _one_less_beta1(group: Group) -> float:
-    return 1.0 - float(group["betas"][0])
-
-
-def _beta2(group: Group) -> float:
-    return float(group["betas"][1])
-
-
-def _log_beta1(group: Group) -> float:
-    return _log(group["betas"][0])
-
-
-def _log_beta2(group: Group) -> float:
-    return _log(group["betas"][1])
-
-
-def _log(beta: float) -> float:
-    return math.log(beta) if beta > 0 else -math.inf

@@ -22,11 +22,13 @@ from engine.trace import runtime_scalar
 
 Group: TypeAlias = dict[str, Any]
 Slots: TypeAlias = dict[str, Any]
+_NUMBERS = {"step", "mu_product", "eta", "mu"}  # slots of one float32 number, as in PyTorch
+_SCHEDULED = {"initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"}
 Params: TypeAlias = Iterable[Tensor] | Iterable[Group] | Iterable[tuple[str, Tensor]]
 
 
 class Optimizer:
-    """Base of SGD, Adam and AdamW; a subclass writes ``slots_for`` and ``update``.
+    """Base of all optimizers; a subclass writes ``slots_for`` and ``update``.
 
     ``state`` maps each parameter to its slots; ``param_groups`` holds the hyper-parameters.
     """
@@ -54,7 +56,7 @@ class Optimizer:
     def check(self, group: Group) -> None:
         """ValueError for hyper-parameters outside their range."""
         for name, label in (("lr", "learning rate"), ("weight_decay", "weight_decay value")):
-            if not group[name] >= 0.0:
+            if not group.get(name, 0.0) >= 0.0:
                 raise ValueError(f"Invalid {label}: {group[name]}")
 
     def add_param_group(self, param_group: Group) -> None:
@@ -151,7 +153,8 @@ class Optimizer:
         for number, slots in state_dict["state"].items():
             writes += _fitting(int(number), owner[int(number)], slots)
         for group, loaded in zip(self.param_groups, groups, strict=True):
-            group.update({k: v for k, v in loaded.items() if k in group and k != "params"})
+            known = (group.keys() | _SCHEDULED) - {"params"}
+            group.update({k: v for k, v in loaded.items() if k in known})
         with no_grad():
             for param, name, array in writes:
                 self._fill(param, name, array)
@@ -205,6 +208,6 @@ def _fitting(number: int, param: Tensor, slots: Mapping[str, Any]) -> list[tuple
                 f"the parameter {list(param.shape)}",
                 "the checkpoint belongs to another model, or the parameters come in another order",
             )
-        dtype = np.float32 if array.ndim == 0 and name == "step" else param.dtype
+        dtype = np.float32 if array.ndim == 0 and name in _NUMBERS else param.dtype
         found.append((param, name, array.astype(dtype)))
     return found

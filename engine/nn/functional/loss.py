@@ -18,6 +18,7 @@ from engine.locate import user_location
 from engine.modes import modes
 from engine.nn.functional.activation import class_mask, log_softmax
 from engine.nn.functional.checks import misfit
+from engine.nn.functional.reduction import reduced
 from engine.tensor import Tensor
 from ir.graph import Location
 from ir.table import Array
@@ -81,7 +82,7 @@ def mse_loss(
             stacklevel=2,
         )
     difference = input - target
-    return _reduce(difference * difference, reduction)
+    return reduced(difference * difference, reduction)
 
 
 def _class_axis(input: Tensor) -> int:
@@ -116,7 +117,7 @@ def _against_labels(
     if reduction == "mean":
         mean: Tensor = losses.sum() / (share + poison).sum()
         return mean
-    return _reduce(losses + poison, reduction)
+    return reduced(losses + poison, reduction)
 
 
 def _against_probabilities(
@@ -132,7 +133,7 @@ def _against_probabilities(
         target = target * (1 - smoothing) + smoothing / log_p.shape[axis]
     scores = log_p if weight is None else log_p * _along(weight, log_p, axis)
     losses = -(scores * target).sum(axis)
-    return _reduce(losses, reduction)
+    return reduced(losses, reduction)
 
 
 def _along(weight: Tensor, like: Tensor, axis: int) -> Tensor:
@@ -142,17 +143,6 @@ def _along(weight: Tensor, like: Tensor, axis: int) -> Tensor:
 
 def _masked(mask: Tensor, values: Tensor) -> Tensor:
     return apply("select", mask, values, full_like(values, 0.0))
-
-
-def _reduce(losses: Tensor, reduction: str) -> Tensor:
-    match reduction:
-        case "mean":
-            return losses.mean()
-        case "sum":
-            return losses.sum()
-        case "none":
-            return losses
-    raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
 
 
 def _check_labels(log_p: Tensor, target: Tensor, axis: int, ignore_index: int) -> None:

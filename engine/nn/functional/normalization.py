@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.modes import no_grad
 from engine.nn.functional.checks import misfit
 from engine.tensor import Tensor
+
+_EPSILON = {4: 2.0**-23, 8: 2.0**-52}  # of float32 and float64
 
 
 def batch_norm(
@@ -61,3 +65,66 @@ def _follow(
         unbiased = var.detach() * count / (count - 1)
         running_mean.copy_(running_mean * (1 - momentum) + mean.detach() * momentum)
         running_var.copy_(running_var * (1 - momentum) + unbiased * momentum)
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """The last axes, of sizes ``normalized_shape``, with mean 0 and variance 1, then affine."""
+    axes = _last_axes(input, normalized_shape, "layer_norm")
+    out = _standardised(input, axes, eps)
+    out = out if weight is None else out * weight
+    return out if bias is None else out + bias
+
+
+def rms_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """The last axes divided by the root of their mean square, then times ``weight``."""
+    axes = _last_axes(input, normalized_shape, "rms_norm")
+    least = _EPSILON[input.dtype.itemsize] if eps is None else eps
+    out = input / ((input * input).mean(axes, True) + least).sqrt()
+    return out if weight is None else out * weight
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each of ``num_groups`` groups of channels of [n, c, ...] standardised, then affine."""
+    n, c = input.shape[:2]
+    if c % num_groups:
+        raise misfit(
+            f"group_norm: {c} channels are not a multiple of {num_groups} groups",
+            "choose groups that divide the channels",
+        )
+    groups = input.reshape(n, num_groups, c // num_groups, *input.shape[2:])
+    out = _standardised(groups, tuple(range(2, groups.ndim)), eps).reshape(*input.shape)
+    view = (1, c, *(1,) * (input.ndim - 2))
+    out = out if weight is None else out * weight.reshape(view)
+    return out if bias is None else out + bias.reshape(view)
+
+
+def _last_axes(input: Tensor, shape: Sequence[int], name: str) -> tuple[int, ...]:
+    wanted = tuple(shape)
+    if not wanted or tuple(input.shape[-len(wanted) :]) != wanted:
+        raise misfit(
+            f"{name}({list(wanted)}) got input {list(input.shape)}",
+            "the last axes of the input must have the normalized shape",
+        )
+    return tuple(range(input.ndim - len(wanted), input.ndim))
+
+
+def _standardised(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    centred = x - x.mean(axes, True)
+    return centred / ((centred * centred).mean(axes, True) + eps).sqrt()

@@ -1,0 +1,55 @@
+"""Queries, keys and values in, what each query attends to out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from engine.arithmetic import where
+from engine.creation import from_numpy
+from engine.nn.functional.activation import dropout
+from engine.nn.functional.checks import misfit
+from engine.shaping import matmul
+from engine.tensor import Tensor
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """``softmax(query @ key.T * scale + mask) @ value``: [..., l, e], [..., s, e], [..., s, v].
+
+    A bool mask says what may be attended to; another is added. ``scale`` is ``1 / sqrt(e)``.
+    """
+    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    return matmul(dropout(weights, dropout_p, dropout_p > 0), value)
+
+
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """What each query gives to each key: [..., l, s], rows sum to 1."""
+    if is_causal and mask is not None:
+        raise misfit("attention: a mask and is_causal exclude each other", "give one of them")
+    scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = matmul(query * scale, key.mT)
+    if is_causal:
+        length, size = (int(s) for s in scores.shape[-2:])
+        mask = from_numpy(np.tri(length, size, dtype=bool))
+    if mask is None:
+        return scores.softmax(-1)
+    if mask.dtype.kind != "b":
+        return (scores + mask).softmax(-1)
+    weights = where(mask, scores, -math.inf)
+    blind = ~mask.any(-1, True)  # a query that may see nothing gets zeros, as in PyTorch
+    return where(blind, 0.0, where(blind, 0.0, weights).softmax(-1))
