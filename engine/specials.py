@@ -138,11 +138,7 @@ def fmod(x: Tensor, other: Operand) -> Tensor:
     a, b = operands(x, other, op="fmod")
     dtype = a.value.type.dtype
     wide = dtype if is_float(dtype) else F64
-    whole = cast(trunc(div(cast(a, wide), cast(b, wide))), dtype)
-    out = sub(a, mul(b, whole))
-    if not is_float(dtype):
-        return out
-    return where((abs(b) == math.inf) & (abs(a) < math.inf), a, out)
+    return cast(apply("fmod", cast(a, wide), cast(b, wide)), dtype)
 
 
 def lerp(x: Tensor, end: Tensor, weight: Operand) -> Tensor:

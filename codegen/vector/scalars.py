@@ -16,7 +16,7 @@ TYPES = {"f4": "float", "f8": "double", "b1": "i1"}
 _FLOAT_COMPARE = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge"}
 _INT_COMPARE = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
 _ARITHMETIC = {"add": ("fadd", "add"), "sub": ("fsub", "sub"), "mul": ("fmul", "mul")}
-_LIBM = {"exp", "log", "log1p", "expm1", "sin", "cos", "tanh", "erf", "pow"}
+_LIBM = {"exp", "log", "log1p", "expm1", "sin", "cos", "tanh", "erf", "pow", "fmod"}
 _INTRINSIC = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil"}
 
 

@@ -112,6 +112,14 @@ def _vjp_larger(m: Any, n: Any, g: Any, wins: Callable[..., Any]) -> Sequence[An
     return left, right
 
 
+def _vjp_fmod(m: Any, n: Any, g: Any) -> Sequence[Any]:
+    """``x - trunc(x / y) * y`` away from the jumps."""
+    quotient = m.div(*n.inputs)
+    down, up = m.apply("floor", quotient), m.apply("ceil", quotient)
+    whole = m.select(m.lt(quotient, 0.0), up, down)
+    return g, m.neg(m.mul(g, whole))
+
+
 def _vjp_pow(m: Any, n: Any, g: Any) -> Sequence[Any]:
     a, b = n.inputs
     da = m.mul(g, m.mul(b, m.pow(a, m.sub(b, 1.0))))
@@ -231,6 +239,7 @@ ROWS: tuple[Op, ...] = (
         high=3.0,
     ),
     elementwise("pow", np.power, 2, "{0} ** {1}", _vjp_pow, cost=30, low=0.2, high=2.5),
+    elementwise("fmod", np.fmod, 2, "np.fmod({0}, {1})", _vjp_fmod, cost=20, low=0.3, high=2.9),
     elementwise(
         "maximum",
         np.maximum,
