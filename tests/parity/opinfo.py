@@ -1,4 +1,6 @@
-"""PyTorch's OpInfo and ModuleInfo databases in, a verdict for every case that we can spell out.
+"""PyTorch's OpInfo database in, a verdict for every case that we can spell out.
+
+    python tests/parity/opinfo.py        # a line for each function, and the sum
 
 Whoever wrote a function does not choose its cases: they are PyTorch's own. A function takes part
 as soon as `engine` has its name, so nothing here lists what is covered; only what cannot be
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -273,3 +276,22 @@ def raised(
         found = type(error).__name__
         return Verdict("failed", f"raised {found}, PyTorch {wanted.__name__}: {last_line(error)}")
     return Verdict("failed", f"raised nothing, PyTorch {wanted.__name__}")
+
+
+def main() -> None:
+    """Print, for every entry of the database that the engine has, how its cases fared."""
+    total: Counter[str] = Counter()
+    for info in entries():
+        if info.name in UNCOMPARABLE:
+            print(f"{full_name(info):40} left out: {UNCOMPARABLE[info.name]}")
+            continue
+        verdicts = list(cases(info, torch.float32, CASES))
+        counts = Counter(verdict.status for verdict in verdicts)
+        total += counts
+        reason = next((v.reason for v in verdicts if v.status == "failed"), "")
+        print(f"{full_name(info):40} {dict(counts)} {reason[:80]}")
+    print(f"float32, forward and gradient: {dict(total)}")
+
+
+if __name__ == "__main__":
+    main()
