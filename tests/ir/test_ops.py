@@ -54,6 +54,7 @@ SCALAR = {
     "mul": lambda a, b: a * b,
     "div": lambda a, b: a / b,
     "pow": math.pow,
+    "fmod": math.fmod,
     "maximum": max,
     "minimum": min,
     "eq": lambda a, b: a == b,
