@@ -17,12 +17,47 @@ def batch_axes(graph: Graph, batch_inputs: Collection[int]) -> dict[Node, int | 
     tags: dict[Node, int | None] = {}
     for at, node in enumerate(graph.inputs):
         tags[node] = 0 if at in batch_inputs and node.type.rank > 0 else None
+    return spread_axes(graph, tags)
+
+
+def spread_axes(graph: Graph, known: Mapping[Node, int | None]) -> dict[Node, int | None]:
+    """The batch axis of every node, given that of each input."""
+    tags = dict(known)
     for node in graph.nodes:
-        if node.op.name != "input":
+        if node.op.name == "item":
+            tags[node] = _tag_item(node, tags)
+        elif node.op.name not in ("input", "scan"):
             tags[node] = _tag(node, tags)
-        elif node not in tags:
-            tags[node] = None
+        else:
+            tags.setdefault(node, None)
     return tags
+
+
+def turn_axes(scan: Node, tags: Mapping[Node, int | None]) -> dict[Node, int | None]:
+    """The batch axis of each input of a scan's body.
+
+    A carry may start as constants, without a batch; then the turn itself tells.
+    """
+    attrs = scan.attrs
+    body, carries, slices = attrs["body"].graph, attrs["carries"], attrs["slices"]
+    found: dict[Node, int | None] = {}
+    for at, (inner, outer) in enumerate(zip(body.inputs, scan.inputs, strict=True)):
+        tag = tags[outer]
+        if carries <= at < carries + slices and tag is not None:
+            tag = tag - 1 if tag > 0 else None
+        found[inner] = tag
+    inside = spread_axes(body, found)
+    for state, after in zip(body.inputs[:carries], body.outputs[:carries], strict=True):
+        if found[state] is None:
+            found[state] = inside[after]
+    return found
+
+
+def _tag_item(node: Node, tags: Mapping[Node, int | None]) -> int | None:
+    (scan,) = node.inputs
+    body = scan.attrs["body"].graph
+    tag = spread_axes(body, turn_axes(scan, tags))[body.outputs[node.attrs["index"]]]
+    return None if tag is None else tag + 1
 
 
 def _tag(node: Node, tags: Mapping[Node, int | None]) -> int | None:

@@ -20,7 +20,8 @@ def print_clusters(program: Program, kernel: str = "") -> str:
     """
     fusion = program.kernels.fusion
     nests = {plan.nest.name.split("_")[0]: plan.nest for plan in program.plans}
-    chosen = [(c, nests[f"k{c.number}"]) for c in fusion.clusters]
+    computed = [c for c in fusion.clusters if c.alone is None]
+    chosen = [(c, nests[f"k{c.number}"]) for c in computed]
     parts = [_cluster(fusion, c, nest) for c, nest in chosen if kernel in nest.name]
     if kernel:
         return "\n\n".join(parts) + "\n"
@@ -28,6 +29,10 @@ def print_clusters(program: Program, kernel: str = "") -> str:
     if copies:
         lines = [f"  {nest.name}: {nest.comment}, {_traffic(nest)}" for nest in copies]
         parts.append("\n".join(["copies between layouts", *lines]))
+    apart = [c.alone for c in fusion.clusters if c.alone is not None]
+    if apart:
+        lines = [f"  {node.op.name} {node.type}: {_apart(node)}" for node in apart]
+        parts.append("\n".join(["no kernel of this graph", *lines]))
     inside = {node for cluster in fusion.clusters for node in cluster.inlined}
     free = [n for n in fusion.graph.nodes if n.op.family == "elementwise" and n not in inside]
     lines = [_free(fusion, node) for node in free]
@@ -47,6 +52,12 @@ def _cluster(fusion: Fusion, cluster: Cluster, nest: Nest) -> str:
         lines.append(f"  {'stored ' if node in stored else 'fused  '} {node.op.name} {node.type}")
     lines.append(f"  cost    {_work(cluster)} operations, {_traffic(nest)}")
     return "\n".join(lines)
+
+
+def _apart(node: Node) -> str:
+    if node.op.name != "scan":
+        return "computed by LAPACK between the kernels"
+    return f"a loop of {node.attrs['length']} turns over kernels of its own"
 
 
 def _work(cluster: Cluster) -> str:

@@ -35,6 +35,7 @@ class Cluster:
     members: dict[Node, Places] = field(default_factory=dict)
     inner: dict[Node, None] = field(default_factory=dict)  # computed inside, no longer attachable
     reason: str = ""
+    alone: Node | None = None  # a scan or a call-out: nothing joins it
 
     @property
     def inlined(self) -> frozenset[Node]:
@@ -68,11 +69,27 @@ class Fusion:
         self.home[node] = max((self.home[source] for source in node.inputs), default=-1)
         if node.op.name == "input":
             return
-        if self._is_core(node):
+        if node.op.family in ("loop", "factor"):
+            self._place_alone(node)
+        elif self._is_core(node):
             if not self._join_sibling(node) and not self._join_pool(node):
                 self._start(node, f"core {node.op.name}").core.append(node)
         elif not self._attach(node) and self._must_store(node):
             self._join_light(node)
+
+    def _place_alone(self, node: Node) -> None:
+        """A scan belongs with the values that it hands out, a call-out with nothing."""
+        if node.op.name == "item":
+            self._add(self.clusters[self.home[node]], node, ())
+            return
+        self.home[node] = len(self.clusters)
+        reason = "a loop" if node.op.name == "scan" else "calls LAPACK"
+        cluster = Cluster(len(self.clusters), (), (), reason=reason, alone=node)
+        self.clusters.append(cluster)
+        if node.op.name == "scan":
+            cluster.inner[node] = None
+        else:
+            self._add(cluster, node, ())
 
     # -- starting and joining ---------------------------------------------------------------
 
@@ -166,6 +183,8 @@ class Fusion:
         if number < 0:
             return False
         cluster = self.clusters[number]
+        if cluster.alone is not None:
+            return False
         inside = [s for s in node.inputs if s in cluster.members]
         late = [s for s in node.inputs if s not in cluster.members and self.home[s] == number]
         if not inside or late:
@@ -200,7 +219,8 @@ class Fusion:
         """Store a light node: in a cluster over the same shape that may still grow, or its own."""
         number = self.home[node]
         for cluster in reversed(self.clusters[max(number, 0) :]):
-            if cluster.core or cluster.shape != node.shape or cluster.number == number:
+            grown = cluster.core or cluster.alone is not None
+            if grown or cluster.shape != node.shape or cluster.number == number:
                 continue
             own = tuple(a if a.extent != 1 else None for a in cluster.axes)
             self._add(cluster, node, own)
@@ -211,7 +231,7 @@ class Fusion:
 
     def _must_store(self, node: Node) -> bool:
         """Whether computing the free ``node`` once and storing it beats inlining it."""
-        if node in self.outputs:
+        if node in self.outputs or any(stands_alone(user) for user in self.users[node]):
             return True
         if node.op.name in VIEWS or node.type.rank == 0 or node.op.name in ("constant", "iota"):
             return False
@@ -253,6 +273,11 @@ class Fusion:
             else:
                 found[user] = found.get(user, False) or expands
         return list(found.items())
+
+
+def stands_alone(node: Node) -> bool:
+    """Whether ``node`` reads its operands whole, from memory."""
+    return node.op.name == "scan" or node.op.family == "factor"
 
 
 def fuse(graph: Graph) -> Fusion:

@@ -7,16 +7,23 @@ the other order, a copy kernel makes it once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
-from codegen.batch import batch_axes
-from codegen.fuse import Cluster, Fusion, fuse
+from codegen.batch import batch_axes, spread_axes, turn_axes
+from codegen.calls import Call
+from codegen.fuse import Cluster, Fusion, fuse, stands_alone
 from codegen.index import ZERO, Axis, Index, axes_of, of_axis
+from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
 from codegen.nest import LANES, Buffer, Expr, Load, Nest, Reduce, Root, walk
+from codegen.order import reaches, topological
 from codegen.schedule import contiguous_axis
+from ir.dims import Size
+from ir.errors import UnsupportedError
 from ir.graph import Graph, Node
+from ir.passes import run_passes
+from ir.types import DType
 
 SMALL_BATCH = 8  # below this many rows the lanes come from another axis
 
@@ -31,24 +38,36 @@ class Kernels:
     old: tuple[int | None, ...]  # for each output the input that it merely repeats
     copies: tuple[tuple[Buffer, Buffer], ...]  # (from, to) after the last kernel: late state
     fusion: Fusion
+    loops: tuple[Loop, ...] = ()
+    places: Mapping[Buffer, Place] = field(default_factory=dict)  # buffers that are rows of others
+    calls: tuple[Call, ...] = ()
 
 
 def build_nests(graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]) -> Kernels:
     """Plan the kernels of ``graph``."""
-    return _Planner(graph, donated, batch_inputs).plan()
+    return _Planner(graph, donated, batch_axes(graph, batch_inputs)).plan()
 
 
 class _Planner:
     def __init__(
-        self, graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]
+        self,
+        graph: Graph,
+        donated: Mapping[int, int],
+        tags: Mapping[Node, int | None],
+        names: set[str] | None = None,
+        prefix: str = "",
     ) -> None:
         self.graph, self.donated = graph, donated
         self.fusion = fuse(graph)
-        self.tags = batch_axes(graph, batch_inputs)
+        self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
         self.swapped: dict[Node, Buffer] = {}  # the same value in the other order
         self.copy_nests: dict[Node, Nest] = {}
-        self.names: set[str] = set()
+        self.names: set[str] = set() if names is None else names
+        self.loops: list[Loop] = []
+        self.calls: list[Call] = []
+        self.fallible = any(node.op.family == "factor" for node in graph.nodes)
+        self.places: dict[Buffer, Place] = {}
         self.probes: dict[Node, Buffer] = {}  # stand-ins, to see where a kernel reads
 
     def plan(self) -> Kernels:
@@ -65,6 +84,9 @@ class _Planner:
         nests: list[Nest] = []
         done: set[Node] = set()
         for cluster in order:
+            if cluster.alone is not None:
+                nests += self._alone(cluster.alone, len(nests))
+                continue
             nest, wanted = self._nest(cluster)
             for node in wanted:
                 if node not in done:
@@ -79,6 +101,9 @@ class _Planner:
             tuple(numbers.get(node) for node in self.graph.outputs),
             self._copies(),
             self.fusion,
+            tuple(self.loops),
+            self.places,
+            tuple(self.calls),
         )
 
     def _copies(self) -> tuple[tuple[Buffer, Buffer], ...]:
@@ -92,6 +117,9 @@ class _Planner:
     # -- buffers ------------------------------------------------------------------------------
 
     def _buffer(self, name: str, node: Node, batch: int | None) -> Buffer:
+        return Buffer(self._unique(name), node.dtype, node.shape, batch)
+
+    def _unique(self, name: str) -> str:
         clean = "".join(c if c.isalnum() and c.isascii() else "_" for c in name).strip("_") or "t"
         if clean[0].isdigit():
             clean = f"t{clean}"
@@ -100,7 +128,7 @@ class _Planner:
             at += 1
             unique = f"{clean}_{at}"
         self.names.add(unique)
-        return Buffer(unique, node.dtype, node.shape, batch)
+        return unique
 
     def _targets(self) -> dict[Node, Node]:
         """For each donated output the input whose memory it takes."""
@@ -126,15 +154,18 @@ class _Planner:
             self.buffers[node] = self._buffer(name, node, lanes)
             return
         after = order[order.index(cluster) + 1 :]
-        read_later = any(target in self._reads(other) for other in after)
-        if not read_later and self._same_point(cluster, node, target):
+        late = any(target in self._reads(other) for other in after) or cluster.alone is not None
+        late = late or self.fallible  # a call may raise, and then no state has changed
+        if not late and self._same_point(cluster, node, target):
             self.buffers[node] = self.buffers[target]
         else:
             self.buffers[node] = self._buffer(f"{self.buffers[target].name}_new", node, None)
 
     def _lanes(self, node: Node) -> int | None:
         tag = self.tags[node]
-        if tag is None or node.type.rank == 0:
+        whole = node.op.name == "item" or node.op.family == "factor"
+        whole = whole or any(stands_alone(user) for user in self.fusion.users[node])
+        if tag is None or node.type.rank == 0 or whole:  # loops and LAPACK go through rows
             return None
         size = node.shape[tag]
         return None if isinstance(size, int) and size < SMALL_BATCH else tag
@@ -188,9 +219,40 @@ class _Planner:
                 for other in clusters:
                     if target is None or other is c or target not in reads[other.number]:
                         continue
-                    if not _reaches(before, c.number, other.number):
+                    if not reaches(before, c.number, other.number):
                         before[c.number].add(other.number)
-        return _topological(clusters, before)
+        return topological(clusters, before)
+
+    # -- loops and calls ------------------------------------------------------------------------
+
+    def _alone(self, node: Node, first: int) -> list[Nest]:
+        if node.op.name == "scan":
+            return self._loop(node, first)
+        operands = tuple(self.buffers[source] for source in node.inputs)
+        self.calls.append(Call(first, node, operands, self.buffers[node]))
+        return []
+
+    def _loop(self, scan: Node, first: int) -> list[Nest]:
+        """The nests of a scan: its carries' first rows, then one turn."""
+        body = run_passes(scan.attrs["body"].graph)
+        tags = spread_axes(body, turn_axes(scan, self.tags))
+        prefix = f"{self.prefix}turn{len(self.loops)}_"
+        turn = _Planner(body, {}, tags, self.names, prefix).plan()
+        items: dict[int, Buffer] = {
+            node.attrs["index"]: self.buffers[node] for node in self.fusion.users[scan]
+        }
+        done = lay_out(scan, turn, self.buffers, items, self._fresh)
+        self.places.update(done.places)
+        if turn.loops or turn.calls:
+            kind = "a loop" if turn.loops else turn.calls[0].node.op.name
+            raise UnsupportedError(f"{kind} inside a loop has no lowering ({scan.loc})")
+        start = first + len(done.before)
+        nests = [*done.before, *turn.nests, *done.after]
+        self.loops.append(Loop(start, first + len(nests), scan.attrs["length"]))
+        return nests
+
+    def _fresh(self, name: str, dtype: DType, shape: tuple[Size, ...]) -> Buffer:
+        return Buffer(self._unique(name), dtype, shape, None)
 
     # -- nests ----------------------------------------------------------------------------------
 
@@ -214,7 +276,7 @@ class _Planner:
         batch = self._batch_axis(cluster)
         first = (cluster.core or stored)[0]
         return Nest(
-            f"k{cluster.number}_{_title(cluster)}",
+            f"{self.prefix}k{cluster.number}_{_title(cluster)}",
             tuple(a for a in cluster.axes if a.extent != 1),
             tuple(roots),
             batch,
@@ -312,31 +374,3 @@ def _comment(cluster: Cluster) -> str:
     counts = {name: names.count(name) for name in dict.fromkeys(names)}
     fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())
     return f"{cluster.reason}; fused: {fused}"
-
-
-def _reaches(before: Mapping[int, set[int]], first: int, last: int) -> bool:
-    """Whether ``last`` must wait for ``first``."""
-    seen: set[int] = set()
-    stack = [last]
-    while stack:
-        number = stack.pop()
-        if number == first:
-            return True
-        if number not in seen:
-            seen.add(number)
-            stack.extend(before[number])
-    return False
-
-
-def _topological(clusters: Iterable[Cluster], before: Mapping[int, set[int]]) -> list[Cluster]:
-    """Lowest number first among those whose predecessors are done."""
-    waiting = {c.number: c for c in clusters}
-    done: set[int] = set()
-    order: list[Cluster] = []
-    while waiting:
-        ready = [n for n in waiting if before[n] <= done]
-        assert ready, "the clusters depend on each other in a circle"
-        number = min(ready)
-        done.add(number)
-        order.append(waiting.pop(number))
-    return order

@@ -28,6 +28,7 @@ from codegen.nest import (
     Reduce,
     SizeValue,
 )
+from codegen.nests import Kernels
 from codegen.program import Program
 from codegen.schedule import Schedule
 from ir.interpret import bind_symbols
@@ -52,7 +53,10 @@ def print_program(program: Program, shapes: Sequence[tuple[int, ...]], kernel: s
     for at, (schedule, wait) in enumerate(zip(program.plans, waits, strict=True)):
         if kernel in schedule.nest.name:
             barrier = "--- barrier: all threads finish the kernels above ---\n" if wait else ""
-            parts.append(f"{barrier}[{at}] {print_kernel(schedule)}")
+            before = _between(program.kernels, at)
+            parts.append(f"{before}{barrier}[{at}] {print_kernel(schedule)}")
+    if not kernel:
+        parts += [text.rstrip() for text in [_between(program.kernels, len(waits))] if text]
     if not kernel:
         late = [
             f"copy {source.name} over {target.name}" for source, target in program.kernels.copies
@@ -60,6 +64,20 @@ def print_program(program: Program, shapes: Sequence[tuple[int, ...]], kernel: s
         parts += ["\n".join(["after the last kernel:", *late])] if late else []
         parts.append("memory plan, phases counted by barriers\n" + memory.report(plan))
     return "\n\n".join(parts) + "\n"
+
+
+def _between(kernels: Kernels, at: int) -> str:
+    """What happens before kernel ``at``: calls to LAPACK, loops that begin or end."""
+    lines = [
+        f"--- {call.result.name} = {call.node.op.name}("
+        f"{', '.join(one.name for one in call.operands)}) by LAPACK ---"
+        for call in kernels.calls
+        if call.before == at
+    ]
+    for loop in kernels.loops:
+        if loop.first == at:
+            lines.append(f"--- kernels {loop.first} to {loop.last - 1}: {loop.turns} turns ---")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def print_kernel(plan: Schedule) -> str:

@@ -8,6 +8,7 @@ the driver; it allocates nothing but the results it hands out.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen import memory
-from codegen.barriers import barriers, share_of
+from codegen.barriers import Share, barriers, share_of
+from codegen.calls import phase_of
 from codegen.driver import shared_driver
 from codegen.nest import LANES, Buffer
 from codegen.nests import Kernels
@@ -41,6 +43,23 @@ class Report:
     spelling: str
 
 
+@dataclass(frozen=True)
+class Slots:
+    """Entries of the argument table that lie in one array, and how far into it."""
+
+    places: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64] | int  # in bytes
+
+    @staticmethod
+    def of(found: Sequence[tuple[int, int]]) -> Slots:
+        places, offsets = (np.array(part, np.int64) for part in zip(*found, strict=True))
+        return Slots(places, offsets if offsets.any() else 0)
+
+    def point(self, table: npt.NDArray[np.int64], address: int) -> None:
+        """The array lies at ``address`` now."""
+        table[self.places] = address + self.offsets
+
+
 @dataclass
 class Binding:
     """Everything that depends on the sizes: launches, argument table, arena."""
@@ -48,8 +67,9 @@ class Binding:
     env: dict[str, int]
     launches: npt.NDArray[np.int64]
     table: npt.NDArray[np.int64]  # every kernel's argument pointers, one after the other
-    external: tuple[tuple[int, npt.NDArray[np.int64]], ...]  # (input, places in the table)
-    fresh: tuple[tuple[int, npt.NDArray[np.int64]], ...]  # (output, places in the table)
+    external: tuple[tuple[int, Slots], ...]  # what follows each input's address
+    fresh: tuple[tuple[int, Slots], ...]  # what follows each output's address
+    stops: tuple[int, ...]  # for each call-out how many launches come before it
     shapes: tuple[tuple[int, ...], ...]
     arena: Array
     plan: memory.Plan
@@ -87,9 +107,12 @@ class Program:
                 binding = self._bindings[key] = self._bind(key)
             self._point(binding, inputs)
             results = self._results.begin(inputs, binding.shapes, self.kernels.outputs)
-            for at, places in binding.fresh:
-                binding.table[places] = results[at].__array_interface__["data"][0]
-            shared_driver().run(binding.launches)
+            for at, slots in binding.fresh:
+                slots.point(binding.table, results[at].__array_interface__["data"][0])
+            if self.kernels.calls:
+                self._run_between_calls(binding, inputs, results)
+            else:
+                shared_driver().run(binding.launches)
             self._results.finish(inputs, results)
             return results
 
@@ -102,19 +125,55 @@ class Program:
 
     def barriers(self, env: Mapping[str, int]) -> list[bool]:
         """Before which kernels all threads wait, for the symbols' values in ``env``."""
-        return barriers([share_of(plan, units(plan, env), env) for plan in self.plans])
+        return self._waits([share_of(plan, units(plan, env), env) for plan in self.plans])
+
+    def _waits(self, shares: Sequence[Share]) -> list[bool]:
+        """Turns of a loop wait for one another, and what follows a loop or a call for its end."""
+        flags = barriers(shares)
+        for call in self.kernels.calls:
+            if call.before < len(flags):
+                flags[call.before] = True
+        for loop in self.kernels.loops:
+            flags[loop.first] = True
+            if loop.last < len(flags):
+                flags[loop.last] = True
+        return flags
 
     # -- one run ------------------------------------------------------------------------------
 
     def _point(self, binding: Binding, inputs: Sequence[Array]) -> None:
         """Write the addresses of arrays that are not those of the last run."""
         bound = binding.bound
-        for at, places in binding.external:
+        for at, slots in binding.external:
             array = inputs[at]
             if bound[at] is not array:
                 self._check(at, array)
-                binding.table[places] = array.__array_interface__["data"][0]
+                slots.point(binding.table, array.__array_interface__["data"][0])
                 bound[at] = array
+
+    def _run_between_calls(
+        self, binding: Binding, inputs: Sequence[Array], results: Sequence[Array]
+    ) -> None:
+        owners = dict(zip(self.kernels.inputs, inputs, strict=True))
+        owners |= {self.kernels.outputs[at]: results[at] for at in self._results.fresh}
+
+        def array_of(buffer: Buffer) -> Array:
+            found = owners.get(buffer)
+            if found is None:
+                start = binding.plan.offsets[buffer.name]
+                shape = tuple(evaluate(size, binding.env) for size in buffer.shape)
+                found = np.ndarray(shape, buffer.dtype, binding.arena, start)
+                owners[buffer] = found
+            return found
+
+        done = 0
+        for call, stop in zip(self.kernels.calls, binding.stops, strict=True):
+            if stop > done:
+                shared_driver().run(binding.launches[done:stop])
+            call.run(array_of, binding.env)
+            done = stop
+        if done < len(binding.launches):
+            shared_driver().run(binding.launches[done:])
 
     def _check(self, at: int, array: Array) -> None:
         buffer = self.kernels.inputs[at]
@@ -128,36 +187,70 @@ class Program:
         env = bind_symbols([buffer.shape for buffer in self.kernels.inputs], shapes)
         counts = [units(plan, env) for plan in self.plans]
         shares = [share_of(plan, n, env) for plan, n in zip(self.plans, counts, strict=True)]
-        waits = barriers(shares)
+        waits = self._waits(shares)
         plan = self._arena_plan(waits, env)
         arena = _aligned(plan.total)
         sizes = np.array([env[name] for name in self._dims] or [0], np.int64)
-        table, places = self._table(plan, arena)
-        launches = self._launches(table, sizes, counts, waits)
+        calls = self._calls(env)
+        table, found = self._table(calls, plan, arena, env)
+        launches = self._launches(calls, table, sizes, counts, waits)
         external = tuple(
-            (at, np.array(places[buffer], np.int64))
+            (at, Slots.of(found[buffer]))
             for at, buffer in enumerate(self.kernels.inputs)
-            if buffer in places
+            if buffer in found
         )
+        outs = self.kernels.outputs
         fresh = tuple(
-            (at, np.array(places[self.kernels.outputs[at]], np.int64)) for at in self._results.fresh
+            (at, Slots.of(found[outs[at]])) for at in self._results.fresh if outs[at] in found
         )
         outputs = tuple(
             tuple(evaluate(size, env) for size in buffer.shape) for buffer in self.kernels.outputs
         )
         nothing: list[Array | None] = [None] * len(shapes)
-        return Binding(env, launches, table, external, fresh, outputs, arena, plan, sizes, nothing)
+        starts = [k for k, _ in calls]
+        stops = tuple(bisect_left(starts, call.before) for call in self.kernels.calls)
+        return Binding(
+            env, launches, table, external, fresh, stops, outputs, arena, plan, sizes, nothing
+        )
+
+    def _calls(self, env: Mapping[str, int]) -> list[tuple[int, int]]:
+        """Every launch as (kernel, turn of its loop), in order."""
+        calls: list[tuple[int, int]] = []
+        at = 0
+        for loop in self.kernels.loops:
+            calls += [(k, 0) for k in range(at, loop.first)]
+            turns, body = evaluate(loop.turns, env), range(loop.first, loop.last)
+            calls += [(k, turn) for turn in range(turns) for k in body]
+            at = loop.last
+        return calls + [(k, 0) for k in range(at, len(self.plans))]
 
     def _arena_plan(self, waits: Sequence[bool], env: Mapping[str, int]) -> memory.Plan:
-        """Intermediates live from the phase that writes them to the last that reads them."""
+        """Intermediates live from the phase that writes them to the last that reads them.
+
+        What a loop goes through lives as long as the loop.
+        """
         outside = {*self.kernels.inputs, *self.kernels.outputs}
         spans: dict[Buffer, list[int]] = {}
-        phase = 0
-        for plan, wait in zip(self.plans, waits, strict=True):
-            phase += wait
+        phases = (2 * np.cumsum(waits, dtype=np.int64)).tolist()
+        ends = {
+            k: (loop.first, loop.last - 1)
+            for loop in self.kernels.loops
+            for k in range(loop.first, loop.last)
+        }
+        for k, plan in enumerate(self.plans):
             for buffer in plan.nest.buffers:
-                if buffer not in outside:
-                    spans.setdefault(buffer, [phase, phase])[1] = phase
+                place = self.kernels.places.get(buffer)
+                first, last = (k, k) if place is None else ends.get(k, (k, k))
+                for one in (buffer,) if place is None else place.touched:
+                    if one not in outside:
+                        span = spans.setdefault(one, [phases[first], phases[last]])
+                        span[1] = max(span[1], phases[last])
+        for call in self.kernels.calls:
+            phase = phase_of(call, phases)
+            for one in call.buffers:
+                if one not in outside:
+                    span = spans.setdefault(one, [phase, phase])
+                    span[:] = [min(span[0], phase), max(span[1], phase)]
         intervals = [
             memory.Interval(buffer.name, size_in_bytes(buffer, env), first, last)
             for buffer, (first, last) in spans.items()
@@ -167,24 +260,34 @@ class Program:
         return done
 
     def _table(
-        self, plan: memory.Plan, arena: Array
-    ) -> tuple[npt.NDArray[np.int64], dict[Buffer, list[int]]]:
-        """Argument pointers of every kernel; places that inputs and outputs fill at each run."""
+        self,
+        calls: Sequence[tuple[int, int]],
+        plan: memory.Plan,
+        arena: Array,
+        env: Mapping[str, int],
+    ) -> tuple[npt.NDArray[np.int64], dict[Buffer, list[tuple[int, int]]]]:
+        """Argument pointers of every call; (place, offset) of what inputs and outputs fill."""
         base = arena.__array_interface__["data"][0]
         outside = {*self.kernels.inputs, *self.kernels.outputs}
         entries: list[int] = []
-        places: dict[Buffer, list[int]] = {}
-        for schedule in self.plans:
-            for buffer in schedule.nest.buffers:
-                if buffer in outside:
-                    places.setdefault(buffer, []).append(len(entries))
+        found: dict[Buffer, list[tuple[int, int]]] = {}
+        for k, turn in calls:
+            for buffer in self.plans[k].nest.buffers:
+                owner, offset = buffer, 0
+                place = self.kernels.places.get(buffer)
+                if place is not None:
+                    owner, offset = place.at(turn, env)
+                    offset *= buffer.dtype.itemsize
+                if owner in outside:
+                    found.setdefault(owner, []).append((len(entries), offset))
                     entries.append(0)
                 else:
-                    entries.append(base + plan.offsets[buffer.name])
-        return np.array(entries or [0], np.int64), places
+                    entries.append(base + plan.offsets[owner.name] + offset)
+        return np.array(entries or [0], np.int64), found
 
     def _launches(
         self,
+        calls: Sequence[tuple[int, int]],
         table: npt.NDArray[np.int64],
         sizes: npt.NDArray[np.int64],
         counts: Sequence[int],
@@ -192,11 +295,9 @@ class Program:
     ) -> npt.NDArray[np.int64]:
         rows, at = [], 0
         start, dims = table.__array_interface__["data"][0], sizes.__array_interface__["data"][0]
-        for plan, address, count, wait in zip(
-            self.plans, self._addresses, counts, waits, strict=True
-        ):
-            rows.append((address, start + 8 * at, dims, count, int(wait)))
-            at += len(plan.nest.buffers)
+        for k, _ in calls:
+            rows.append((self._addresses[k], start + 8 * at, dims, counts[k], int(waits[k])))
+            at += len(self.plans[k].nest.buffers)
         return np.array(rows, np.int64).reshape(-1, 5)
 
 

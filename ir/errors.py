@@ -55,6 +55,10 @@ def wrong_dtype(rule: str, hint: str = "") -> OpTypeError:
     return OpTypeError("", (), rule, hint)
 
 
+class LinAlgError(RuntimeError):
+    """The values of a matrix allow no result: singular, not positive-definite, not finite."""
+
+
 class VerifyError(AssertionError):
     """The compiler broke its own graph: a bug of ours, named with the op."""
 

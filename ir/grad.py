@@ -7,11 +7,13 @@ a cotangent; this file only walks backwards and adds.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from ir import make
 from ir.errors import UnsupportedError
 from ir.graph import Node, located, toposort
-from ir.types import is_float
+from ir.loop_grad import scan_cotangents
+from ir.types import differentiable
 
 
 def vjp(
@@ -27,19 +29,26 @@ def vjp(
     wanted = set(wrt)
     active: set[Node] = set()
     for node in order:
-        flows = is_float(node.dtype) and node not in stop
+        flows = differentiable(node.type) and node not in stop
         if node in wanted or (flows and any(source in active for source in node.inputs)):
             active.add(node)
-    cotangents: dict[Node, Node] = {n: g for n, g in outputs.items() if n in active}
+    cotangents: dict[Node, Any] = {n: g for n, g in outputs.items() if n in active}
     for node in reversed(order):
         if node not in cotangents or node in stop or not any(s in active for s in node.inputs):
             continue
         for source, part in zip(node.inputs, _rule(node, cotangents[node]), strict=True):
-            if part is None or source not in active:
-                continue
-            known = cotangents.get(source)
-            cotangents[source] = part if known is None else make.add(known, part)
+            if part is not None and source in active:
+                cotangents[source] = _sum(cotangents.get(source), part)
     return [cotangents.get(node) for node in wrt]
+
+
+def _sum(known: Any, part: Any) -> Any:
+    """Two cotangents of one value; those of a tuple are by item, and may miss some."""
+    if known is None:
+        return part
+    if not isinstance(part, dict):
+        return make.add(known, part)
+    return {**known, **{at: _sum(known.get(at), one) for at, one in part.items()}}
 
 
 def gradient(output: Node, wrt: Sequence[Node]) -> list[Node]:
@@ -53,13 +62,16 @@ def gradient(output: Node, wrt: Sequence[Node]) -> list[Node]:
     ]
 
 
-def _rule(node: Node, cotangent: Node) -> Sequence[Node | None]:
+def _rule(node: Node, cotangent: Any) -> Sequence[Any]:
+    if node.op.name == "scan":
+        with located(node.loc):
+            return scan_cotangents(node, cotangent, vjp)
     if node.op.vjp is None:
         raise UnsupportedError(f"{node.op.name} has no derivative rule ({node.loc})")
     with located(node.loc):
         parts = node.op.vjp(make, node, cotangent)
     for source, part in zip(node.inputs, parts, strict=True):
-        if part is not None and part.type != source.type:
+        if part is not None and not isinstance(part, dict) and part.type != source.type:
             raise AssertionError(
                 f"derivative of {node.op.name}: cotangent {part.type} for input {source.type}"
             )

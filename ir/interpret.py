@@ -7,12 +7,15 @@ runs through ``evaluate_node``; that is the eager mode.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ir.dims import Dim, Size, evaluate
+from ir.errors import LinAlgError
 from ir.graph import Graph, Node
+from ir.ops.loop import Body
 from ir.table import Array
 
 Env: TypeAlias = Mapping[str, int]
@@ -32,11 +35,17 @@ def evaluate_node(node: Node, arrays: Sequence[Array], env: Env | None = None) -
     """The value of one node for its inputs' values; always of the node's dtype."""
     attrs = {name: concrete(value, env or {}) for name, value in node.attrs.items()}
     with np.errstate(all="ignore"):  # infinities and NaN are values here, not news
-        return np.asarray(node.op.evaluate(*arrays, **attrs))
+        try:
+            return np.asarray(node.op.evaluate(*arrays, **attrs))
+        except LinAlgError as error:
+            where = f"{node.loc}: {node.loc.source}\n" if node.loc is not None else ""
+            raise LinAlgError(f"{where}{node.op.name}({node.inputs[0].type}): {error}") from None
 
 
 def concrete(value: Any, env: Env) -> Any:
-    """An attribute with every symbolic size replaced by its value."""
+    """An attribute with every symbolic size replaced by its value, a body by its function."""
+    if isinstance(value, Body):
+        return partial(interpret, value.graph)
     if isinstance(value, Dim):
         return evaluate(value, env)
     if isinstance(value, tuple):

@@ -8,7 +8,7 @@
 
 Attributes are literals, dtypes by their short names, symbolic sizes as ``2*N+1``. Reading goes
 through Python's own parser and never through its evaluator; types are inferred again and compared
-with what the text says.
+with what the text says. The bodies of loops stand before the graph, between ``body 0`` and ``end``.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from ir.dims import Dim, Size, symbol
 from ir.errors import OpError
 from ir.graph import Graph, Location, Node, build
 from ir.ops import OPS
+from ir.ops.loop import Body
 from ir.types import DTYPES, TensorType, short
 
 # A string literal never holds a brace (see ``_literal``), so that braces delimit attributes.
 _NODE = re.compile(
     r"%(?P<number>\d+) = (?P<op>\w+)\((?P<inputs>[%\d, ]*)\)(?: \{(?P<attrs>[^}]*)\})?"
-    r" : (?P<type>\w+\[[^\]]*\])(?:  # (?P<loc>.*))?"
+    r" : (?P<type>\w+\[[^\]]*\]|\([^)]*\))(?:  # (?P<loc>.*))?"
 )
 _LOCATION = re.compile(r"(?P<file>.*?):(?P<line>\d+)(?:: (?P<source>.*))?", re.DOTALL)
 _BORDER = re.compile(r"%(\d+)(?: ('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))?(?:, |$)")
@@ -42,26 +43,62 @@ class ParseError(ValueError):
 
 def print_graph(graph: Graph) -> str:
     """``graph`` as text that ``parse_graph`` reads back, nodes numbered in their order."""
+    bodies: dict[Body, str] = {}
+    lines: list[str] = []
+    for body in _bodies(graph):
+        inner = _graph_lines(body.graph, bodies)
+        bodies[body] = f"body{len(bodies)}"
+        lines += [f"body {len(bodies) - 1}", *(f"  {line}" for line in inner), "end"]
+    return "\n".join([*lines, *_graph_lines(graph, bodies)]) + "\n"
+
+
+def _bodies(graph: Graph) -> list[Body]:
+    """The loops' bodies, those that another one needs before it."""
+    found: dict[Body, None] = {}
+    for node in graph.nodes:
+        if node.op.name == "scan":
+            found.update(dict.fromkeys(_bodies(node.attrs["body"].graph)))
+            found[node.attrs["body"]] = None
+    return list(found)
+
+
+def _graph_lines(graph: Graph, bodies: Mapping[Body, str]) -> list[str]:
     numbers = {node: number for number, node in enumerate(graph.nodes)}
-    lines = [_border("inputs", graph.inputs, graph.input_names, numbers)]
-    lines += [_node_line(node, numbers) for node in graph.nodes]
-    lines.append(_border("return", graph.outputs, graph.output_names, numbers))
-    return "\n".join(lines) + "\n"
+    return [
+        _border("inputs", graph.inputs, graph.input_names, numbers),
+        *(_node_line(node, numbers, bodies) for node in graph.nodes),
+        _border("return", graph.outputs, graph.output_names, numbers),
+    ]
 
 
 def parse_graph(text: str) -> Graph:
     """The graph that ``text`` describes. Raises ParseError with the number of the wrong line."""
+    words: dict[str, Any] = dict(_WORDS)
+    own: list[tuple[int, str]] = []
+    inner: list[tuple[int, str]] | None = None
+    for number, text_line in enumerate(text.splitlines(), 1):
+        line = text_line.lstrip()
+        word, _, rest = line.partition(" ")
+        if word == "body":
+            name, inner = f"body{rest}", []
+        elif word == "end" and inner is not None:
+            words[name], inner = Body(_parse_lines(inner, words)), None
+        else:
+            (own if inner is None else inner).append((number, line))
+    return _parse_lines(own, words)
+
+
+def _parse_lines(lines: Iterable[tuple[int, str]], words: Mapping[str, Any]) -> Graph:
     nodes: dict[int, Node] = {}
     borders: dict[str, tuple[tuple[Node, ...], tuple[str, ...]]] = {}
     wanted: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.lstrip()
+    for number, line in lines:
         word, _, rest = line.partition(" ")
         try:
             if word in ("inputs", "return"):
                 wanted[word] = rest
             elif word:
-                _read_node(line, nodes)
+                _read_node(line, nodes, words)
         except (ParseError, OpError) as error:
             rule = error.rule if isinstance(error, OpError) else error
             raise ParseError(f"line {number}: {rule}: {line}") from None
@@ -90,9 +127,10 @@ def _border(
     return f"{word} {', '.join(items)}".rstrip()
 
 
-def _node_line(node: Node, numbers: Mapping[Node, int]) -> str:
+def _node_line(node: Node, numbers: Mapping[Node, int], bodies: Mapping[Body, str]) -> str:
     inputs = ", ".join(f"%{numbers[source]}" for source in node.inputs)
-    attrs = ", ".join(f"{name}={_literal(value)}" for name, value in sorted(node.attrs.items()))
+    said = ((k, bodies[v] if isinstance(v, Body) else _literal(v)) for k, v in node.attrs.items())
+    attrs = ", ".join(f"{name}={value}" for name, value in sorted(said))
     braces = f" {{{attrs}}}" if attrs else ""
     comment = f"  # {_location(node.loc)}" if node.loc is not None else ""
     return f"%{numbers[node]} = {node.op.name}({inputs}){braces} : {node.type}{comment}"
@@ -123,7 +161,7 @@ def _literal(value: Any) -> str:
     raise TypeError(f"an attribute of type {type(value).__name__} cannot be printed: {value!r}")
 
 
-def _read_node(line: str, nodes: dict[int, Node]) -> None:
+def _read_node(line: str, nodes: dict[int, Node], words: Mapping[str, Any]) -> None:
     found = _NODE.fullmatch(line)
     if found is None:
         raise ParseError("not a node")
@@ -134,12 +172,12 @@ def _read_node(line: str, nodes: dict[int, Node]) -> None:
         raise ParseError(f"%{number} is defined twice")
     inputs = [_look_up(int(at), nodes) for at in re.findall(r"%(\d+)", found["inputs"])]
     try:
-        attrs = _read_attrs(found["attrs"] or "")
+        attrs = _read_attrs(found["attrs"] or "", words)
         node = build(op, inputs, attrs, _read_location(found["loc"]))
-        stated = parse_type(found["type"])
+        same = str(node.type) == found["type"] or node.type == parse_type(found["type"])
     except (KeyError, IndexError, TypeError, SyntaxError) as error:
         raise ParseError(f"{type(error).__name__} {error}") from None
-    if node.type != stated:
+    if not same:
         raise ParseError(f"the op's rule says {node.type}")
     nodes[number] = node
 
@@ -168,11 +206,11 @@ def _read_location(text: str | None) -> Location | None:
     return Location(found["file"], int(found["line"]), found["source"] or "")
 
 
-def _read_attrs(text: str) -> dict[str, Any]:
+def _read_attrs(text: str, words: Mapping[str, Any]) -> dict[str, Any]:
     call = ast.parse(f"attrs({text})", mode="eval").body
     if not isinstance(call, ast.Call) or call.args:
         raise ParseError("attributes are name=value")
-    return {str(item.arg): _value(item.value) for item in call.keywords}
+    return {str(item.arg): _value(item.value, words) for item in call.keywords}
 
 
 def _sizes(shape: Iterable[Any]) -> tuple[Size, ...]:
@@ -182,21 +220,21 @@ def _sizes(shape: Iterable[Any]) -> tuple[Size, ...]:
     return sizes
 
 
-def _value(tree: ast.expr) -> Any:
+def _value(tree: ast.expr, words: Mapping[str, Any] = _WORDS) -> Any:
     """What a literal means: a constant, a tuple, a dtype's name, or arithmetic on sizes."""
     match tree:
         case ast.Constant(value=bool() | int() | float() | str() as value):
             return value
         case ast.Tuple(elts=items):
-            return tuple(_value(item) for item in items)
+            return tuple(_value(item, words) for item in items)
         case ast.Name(id=name):
-            return _WORDS[name] if name in _WORDS else symbol(name)
+            return words[name] if name in words else symbol(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_number(_value(operand))
+            return -_number(_value(operand, words))
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _number(_value(left)) + _number(_value(right))
+            return _number(_value(left, words)) + _number(_value(right, words))
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return _number(_value(left)) * _number(_value(right))
+            return _number(_value(left, words)) * _number(_value(right, words))
     raise ParseError("an attribute is a literal")
 
 

@@ -55,6 +55,11 @@ def is_float(dtype: DType) -> bool:
     return dtype.kind == "f"
 
 
+def differentiable(type_: TensorType) -> bool:
+    """Whether a cotangent can flow through a value of ``type_``: a float, or a tuple of values."""
+    return is_float(type_.dtype) or isinstance(type_, TupleType)
+
+
 @dataclass(frozen=True)
 class TensorType:
     """Element type and shape of a value."""
@@ -82,3 +87,19 @@ class TensorType:
 
     def __str__(self) -> str:
         return f"{short(self.dtype)}[{','.join(str(size) for size in self.shape)}]"
+
+
+@dataclass(frozen=True)
+class TupleType(TensorType):
+    """Several values at once: what a loop gives. Only ``item`` reads it."""
+
+    items: tuple[TensorType, ...] = ()
+
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.items))})"
+
+
+def tuple_type(items: Iterable[TensorType]) -> TupleType:
+    """The type of the values ``items`` together; in NumPy an array of objects."""
+    parts = tuple(items)
+    return TupleType(np.dtype(object), (len(parts),), parts)

@@ -1,8 +1,15 @@
 """The op table: every primitive by name, one row each, from the family files beside this one."""
 
-from ir.ops import contraction, elementwise, indexing, movement, reduction, source
+from ir.ops import contraction, elementwise, factor, indexing, loop, movement, reduction, source
 from ir.table import Op, row_table
 
 OPS: dict[str, Op] = row_table(
-    source.ROWS, elementwise.ROWS, movement.ROWS, reduction.ROWS, contraction.ROWS, indexing.ROWS
+    source.ROWS,
+    elementwise.ROWS,
+    movement.ROWS,
+    reduction.ROWS,
+    contraction.ROWS,
+    indexing.ROWS,
+    factor.ROWS,
+    loop.ROWS,
 )

@@ -15,6 +15,7 @@ from ir.passes.canonicalise import canonicalise
 from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold
+from ir.passes.loops import loops
 from ir.passes.simplify import simplify
 from ir.verify import verify
 
@@ -25,7 +26,8 @@ PIPELINE: tuple[Pass, ...] = (
     canonicalise,  # merged movements bring an op and its operands' broadcasts together
     fold,  # ops before their broadcasts, so that what is left between them is scalar
     simplify,  # sees the constants that fold made, wherever they stand
-    dce,  # last, over what the others left to be sliced
+    dce,  # over what the others left to be sliced
+    loops,  # last: what a loop need not hand out shows when the slices have settled
 )
 
 # Each round works on what the one before it made; a training step settles in two or three.
