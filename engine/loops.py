@@ -69,7 +69,9 @@ def scan(
             node = scan_node(graph, len(starts), len(sequences), operands, turns, reverse)
     except OpError as error:
         raise from_op_error(error) from None
-    whole: Tensor = Tensor._plain._from_value(record(node, values))
+    value = record(node, values)
+    value.keep_node(node)  # a tuple is no input of a graph
+    whole: Tensor = Tensor._plain._from_value(value)
     items = [apply("item", whole, index=at) for at in range(len(nodes))]
     last = [_last(x, reverse) for x in items[: len(starts)]]
     ys = iter(items[len(starts) :])

@@ -9,6 +9,7 @@ these meanings between its kernels. Derivatives are in ``matrix_rules``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -222,8 +223,8 @@ def _pinv(a: Array, atol: Array, rtol: Array) -> Array:
 def _lu(a: Array) -> Array:
     """Elimination with row exchanges; each of its steps runs over the whole batch."""
     m, n = a.shape[-2:]
-    lu = a.reshape(-1, m, n).copy()
-    count = len(lu)
+    count = math.prod(a.shape[:-2])
+    lu = a.reshape(count, m, n).copy()
     pivots = np.tile(np.arange(1, m + 1), (count, 1))
     rows, every = np.tile(np.arange(m), (count, 1)), np.arange(count)
     for k in range(min(m, n)):

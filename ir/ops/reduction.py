@@ -38,8 +38,23 @@ def _vjp_extremum(m: Any, n: Any, g: Any, position: Callable[..., Any]) -> Seque
 
 
 def _vjp_prod(m: Any, n: Any, g: Any) -> Sequence[Any]:
-    """Exact away from zeros: the product without an element is the product over it."""
-    return (m.div(m.mul(_spread(m, n, g), _spread(m, n, n)), n.inputs[0]),)
+    """The product without each element: over it where it is not zero, zeros set aside.
+
+    The second derivative is exact too: up to two zeros, each stays in the formula as itself.
+    """
+    x, axes = n.inputs[0], n.attrs["axes"]
+    none, one = m.full_like(x, 0), m.full_like(x, 1)
+    zero = m.eq(x, none)
+    filled = m.select(zero, one, x)
+    zeros = m.select(zero, x, none)
+    count = _spread(m, n, m.sum(m.select(zero, one, none), axes))
+    held = _spread(m, n, m.sum(zeros, axes))
+    rest = _spread(m, n, m.mul(g, m.apply("prod", filled, axes=axes)))
+    single = m.eq(count, 1)
+    other = m.select(m.eq(count, 2), m.sub(held, zeros), none)
+    at_zero = m.select(single, one, other)
+    elsewhere = m.select(single, held, m.select(m.eq(count, 0), one, none))
+    return (m.mul(rest, m.select(zero, at_zero, m.div(elsewhere, filled))),)
 
 
 def _reduction(

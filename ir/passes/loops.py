@@ -164,8 +164,7 @@ def _smaller(
     live = _live_carries(loop, {inner for kind, inner in read if kind == "carry"}, outputs)
     used = _reached([*outputs, *(loop.carries[one][1] for one in live)])
     turns = isinstance(loop.length, int) and loop.length > 0
-    inside = [item for item in items if item not in given]
-    last_only = _last_only(inside, users, loop.reverse) if turns else set()
+    last_only = _last_only(items, users, given, loop.reverse) if turns else set()
     carries = {
         one: (start, after, keep and one not in last_only)
         for one, (start, after, keep) in loop.carries.items()
@@ -204,16 +203,20 @@ def _reached(roots: Sequence[Node]) -> set[Node]:
 
 
 def _last_only(
-    items: Sequence[Node], users: Mapping[Node, Sequence[Node]], reverse: bool
+    items: Sequence[Node],
+    users: Mapping[Node, Sequence[Node]],
+    given: Collection[Node],
+    reverse: bool,
 ) -> set[Node]:
     """Carries of which every reader takes the row after the last turn, if there is one."""
     found: set[Node] = set()
+    more: set[Node] = set()
     for item in items:
         kind, inner = _place(item)
-        readers = users[item]
-        if kind == "carry" and readers and all(_is_last(r, reverse) for r in readers):
-            found.add(inner)
-    return found
+        if kind == "carry":
+            last = item not in given and all(_is_last(r, reverse) for r in users[item])
+            (found if last else more).add(inner)
+    return found - more
 
 
 def _is_last(node: Node, reverse: bool) -> bool:

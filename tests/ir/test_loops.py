@@ -10,6 +10,7 @@ from ir.graph import Graph
 from ir.interpret import interpret
 from ir.loops import carried, close_body, item, last_row, rows_after, scan
 from ir.passes import run_passes
+from ir.passes.loops import loops
 from ir.text import parse_graph, print_graph
 from ir.types import F64, I64, TensorType
 from ir.verify import verify
@@ -153,6 +154,21 @@ def test_unread_results_and_operands_are_dropped():
     assert node.inputs == (start, x)
     assert len(node.attrs["body"].graph.outputs) == 1
     assert node.attrs["keep"] == (False,)
+
+
+def test_a_history_stays_while_anyone_reads_it():
+    """Two items of one carry, of which one is read at the end and one everywhere."""
+    start = make.input_node(TensorType(F64, (3,)), "start")
+    state = make.input_node(start.type, "s")
+    body, _ = close_body([state], [make.mul(state, 0.5)])
+    results = scan(body, 1, 0, [start], 4)
+    total = make.sum(rows_after(item(results, 0), False), (0,))
+    graph = Graph((start,), (*carried(results), total))
+    done = loops(graph)
+    for one in (graph, done, run_passes(graph)):
+        end, total = interpret(one, [np.ones(3)])
+        np.testing.assert_array_equal(end, np.full(3, 1 / 16))
+        np.testing.assert_array_equal(total, np.full(3, 15 / 16))
 
 
 def test_no_turns_give_the_start():
