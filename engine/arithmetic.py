@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine.dispatch import Operand, apply, broadcast_together, cast, common_dtype, operands, scalar
+from engine.division import filled, floor_quotient, modulus, trunc_quotient, whole_power
 from engine.dtypes import float32
-from engine.errors import DTypeError, message
+from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
 from engine.scalar import Scalar
 from engine.state import TensorState
-from ir.types import BOOL, F64, is_float
+from ir.types import BOOL, DTYPES, I64, is_float
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -34,15 +35,14 @@ def add(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
     return apply("add", a, b)
 
 
-def sub(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
+def sub(x: Operand, other: Operand, *, alpha: Operand = 1) -> Tensor:
     """``x - alpha * other``."""
     return apply("sub", *operands(x, _scaled(other, alpha), op="sub"))
 
 
-def rsub(x: Tensor, other: Operand) -> Tensor:
-    """``other - x``."""
-    a, b = operands(x, other, op="sub")
-    return apply("sub", b, a)
+def rsub(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
+    """``other - alpha * x``."""
+    return sub(other, _scaled(x, alpha))
 
 
 def mul(x: Tensor, other: Operand) -> Tensor:
@@ -63,13 +63,17 @@ def div(x: Tensor, other: Operand, *, rounding_mode: str | None = None) -> Tenso
     """``x / other``; integers divide as float32. ``rounding_mode``: None, "floor" or "trunc"."""
     if rounding_mode is None:
         return _quotient(x, other)
-    if rounding_mode == "floor":
-        return floor_divide(x, other)
+    if rounding_mode not in {"floor", "trunc"}:
+        text = f"div(): rounding_mode must be None, 'floor' or 'trunc', not {rounding_mode!r}"
+        raise ShapeError(message(user_location(), text))
+    a, b = _countable(x, other, "div")
+    return floor_quotient(a, b) if rounding_mode == "floor" else trunc_quotient(a, b)
+
+
+def _countable(x: Operand, other: Operand, op: str) -> list[Tensor]:
+    """Operands of one type; bools as int64, which PyTorch's quotients of bools are close to."""
     dtype = common_dtype([x, other])
-    wide = apply("div", *operands(x, other, dtype=dtype if is_float(dtype) else F64, op="div"))
-    zero = scalar(wide, 0, wide.value.type.dtype, wide.value.type.shape)
-    down, up = apply("floor", wide), apply("ceil", wide)
-    return cast(apply("select", apply("lt", wide, zero), up, down), dtype)
+    return operands(x, other, dtype=I64 if dtype == BOOL else dtype, op=op)
 
 
 def rdiv(x: Tensor, other: Operand) -> Tensor:
@@ -78,16 +82,13 @@ def rdiv(x: Tensor, other: Operand) -> Tensor:
 
 
 def floor_divide(x: Operand, other: Operand) -> Tensor:
-    """``floor(x / other)`` in the promoted dtype; integers are exact up to 2**53."""
-    dtype = common_dtype([x, other])
-    a, b = operands(x, other, dtype=dtype if is_float(dtype) else F64, op="floor_divide")
-    return cast(apply("floor", apply("div", a, b)), dtype)
+    """``floor(x / other)`` in the promoted dtype, exact for integers."""
+    return floor_quotient(*_countable(x, other, "floor_divide"))
 
 
 def remainder(x: Operand, other: Operand) -> Tensor:
-    """``x - other * floor(x / other)``: the sign is the divisor's, as in Python."""
-    a, b = operands(x, other, op="remainder")
-    return apply("sub", a, apply("mul", b, floor_divide(a, b)))
+    """``x - other * floor(x / other)``, exact: the sign is the divisor's, as in Python."""
+    return modulus(*_countable(x, other, "remainder"))
 
 
 def rfloor_divide(x: Tensor, other: Operand) -> Tensor:
@@ -131,22 +132,27 @@ def _power(base: Operand, exponent: Operand) -> Tensor:
     dtype = a.value.type.dtype
     if is_float(dtype):
         return apply("pow", a, b)
-    return cast(apply("pow", cast(a, F64), cast(b, F64)), dtype)
+    return whole_power(a, b)
 
 
 def maximum(x: Tensor, other: Operand) -> Tensor:
     """The larger of each pair; NaN where either is."""
-    return apply("maximum", *operands(x, other, op="maximum"))
+    a, b = operands(x, other, op="maximum")
+    return apply("or" if a.value.type.dtype == BOOL else "maximum", a, b)
 
 
 def minimum(x: Tensor, other: Operand) -> Tensor:
     """The smaller of each pair; NaN where either is."""
-    return apply("minimum", *operands(x, other, op="minimum"))
+    a, b = operands(x, other, op="minimum")
+    return apply("and" if a.value.type.dtype == BOOL else "minimum", a, b)
 
 
 def _comparison(name: str) -> Callable[[Tensor, Operand], Tensor]:
     def compare(x: Tensor, other: Operand) -> Tensor:
-        return apply(name, *operands(x, other, op=name))
+        a, b = operands(x, other, op=name)
+        if a.value.type.dtype == BOOL and name not in {"eq", "ne"}:
+            a, b = cast(a, DTYPES["u8"]), cast(b, DTYPES["u8"])
+        return apply(name, a, b)
 
     compare.__name__ = name
     compare.__doc__ = f"``{name}`` of each pair, as a bool tensor."
@@ -200,8 +206,11 @@ def abs(x: Tensor) -> Tensor:
 
 
 def sign(x: Tensor) -> Tensor:
-    """-1, 0 or 1."""
-    return apply("sign", x)
+    """-1, 0 or 1; 0 for NaN, as in PyTorch."""
+    if x.value.type.dtype == BOOL:
+        return x.clone()
+    out = apply("sign", x)
+    return apply("select", isnan(x), filled(out, 0), out) if is_float(out.dtype) else out
 
 
 def _float_op(name: str) -> Callable[[Tensor], Tensor]:
@@ -213,10 +222,19 @@ def _float_op(name: str) -> Callable[[Tensor], Tensor]:
     return function
 
 
-exp, expm1, log, log1p, sqrt, sin, cos, tanh, erf, floor, ceil = map(
-    _float_op,
-    ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "floor", "ceil"),
+exp, expm1, log, log1p, sqrt, sin, cos, tanh, erf = map(
+    _float_op, ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf")
 )
+
+
+def floor(x: Tensor) -> Tensor:
+    """The next whole number below; integers as they are."""
+    return apply("floor", x) if is_float(x.value.type.dtype) else x.clone()
+
+
+def ceil(x: Tensor) -> Tensor:
+    """The next whole number above; integers as they are."""
+    return apply("ceil", x) if is_float(x.value.type.dtype) else x.clone()
 
 
 def rsqrt(x: Tensor) -> Tensor:
@@ -230,8 +248,8 @@ def reciprocal(x: Tensor) -> Tensor:
 
 
 def square(x: Tensor) -> Tensor:
-    """``x * x``."""
-    return apply("mul", x, x)
+    """``x * x``; bools as int64."""
+    return pow(x, 2)
 
 
 def relu(x: Tensor) -> Tensor:
@@ -253,14 +271,25 @@ def sigmoid(x: Tensor) -> Tensor:
 
 
 def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
-    """``x`` limited to [min, max]; the gradient passes inside, ends included."""
-    if min is not None:
-        x, low = operands(x, min, op="clamp")
-        x = apply("select", apply("lt", x, low), low, x)
-    if max is not None:
-        x, high = operands(x, max, op="clamp")
-        x = apply("select", apply("gt", x, high), high, x)
-    return x
+    """``x`` limited to [min, max] (to ``max`` where that is less); NaN where either is.
+
+    The gradient passes inside, ends included.
+    """
+    given = [x, *(end for end in (min, max) if end is not None)]
+    if len(given) == 1:
+        raise ShapeError(message(user_location(), "clamp() needs min or max"))
+    dtype = common_dtype(given)
+    wide = DTYPES["u8"] if dtype == BOOL else dtype
+    x = operands(*given, dtype=wide, op="clamp")[0]
+    for name, end in (("lt", min), ("gt", max)):
+        if end is None:
+            continue
+        x, limit = operands(x, end, dtype=wide, op="clamp")
+        beyond = apply(name, x, limit)
+        if isinstance(end, TensorState):
+            beyond = apply("or", beyond, apply("ne", limit, limit))
+        x = apply("select", beyond, limit, x)
+    return cast(x, dtype)
 
 
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:
@@ -277,6 +306,9 @@ def masked_fill(x: Tensor, mask: Tensor, value: Operand) -> Tensor:
     """``value`` where ``mask`` holds, else ``x``."""
     kind = x.value.type
     filler = value if isinstance(value, TensorState) else scalar(x, value, kind.dtype)
+    if filler.value.type.shape:
+        text = f"masked_fill() takes a number or a 0-d tensor, not {filler.value.type}"
+        raise ShapeError(message(user_location(), text))
     shaped, a, b = broadcast_together(mask, cast(filler, kind.dtype), x, op="masked_fill")
     return apply("select", shaped, a, b)
 
@@ -288,4 +320,4 @@ def isnan(x: Tensor) -> Tensor:
 
 def isfinite(x: Tensor) -> Tensor:
     """Whether each element is neither NaN nor infinite."""
-    return eq(x - x, 0)
+    return eq(x - x, 0) if is_float(x.value.type.dtype) else eq(x, x)

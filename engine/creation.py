@@ -1,48 +1,55 @@
-"""Shapes, lists and arrays in, new tensors out."""
+"""Shapes, lists and arrays in, new tensors out.
+
+PyTorch's keywords about memory (``device``, ``layout``, ``pin_memory``, ``memory_format``) are
+taken and checked: there is one device and one layout.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from engine.dispatch import cast, known_sizes
+from engine.arithmetic import rpow, where
+from engine.dispatch import cast, expand_to, known_sizes, wrapped
 from engine.dtypes import as_dtype, float32, int64
-from engine.errors import DTypeError, message
+from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
 from engine.modes import modes
-from engine.random import (
-    Generator,
-    integer_values,
-    manual_seed,
-    normal_values,
-    permutation,
-    set_default_generator,
-    uniform_values,
-)
+from engine.placement import Placement, check
 from engine.scalar import Scalar
 from engine.shaping import sizes, stack
+from engine.state import TensorState
 from engine.storage import Value
-from engine.tensor import Tensor
 from ir import make
 from ir.dims import Dim, Size
-from ir.types import U32, DType, dtype_of
+from ir.types import F64, DType, dtype_of, is_float
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
 
 
-def _leaf(x: Tensor, requires_grad: bool) -> Tensor:
+def leaf(x: Tensor, requires_grad: bool, place: Placement | None = None) -> Tensor:
+    """``x``, its placement checked, with the gradient wish set."""
+    if place:
+        check(place)
     return x.requires_grad_() if requires_grad else x
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def tensor(
+    data: Any, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
+) -> Tensor:
     """A copy of ``data``: lists of floats become float32, of ints int64, arrays keep theirs."""
-    if isinstance(data, Tensor):
-        return _leaf(_converted(data.detach().clone(), dtype), requires_grad)
+    if isinstance(data, TensorState):
+        given: Any = data
+        return leaf(_converted(given.detach().clone(), dtype), requires_grad, place)
     if isinstance(data, Scalar):
-        made = full((), data, dtype=dtype or float32)
-        return _leaf(made, requires_grad)
+        return full((), data, dtype=dtype or float32, requires_grad=requires_grad, **place)
     if isinstance(data, list | tuple) and _holds_tensor(data):
-        return _leaf(_converted(stack([tensor(item) for item in data]), dtype), requires_grad)
+        made = _converted(stack([tensor(item) for item in data]), dtype)
+        return leaf(made, requires_grad, place)
     wanted = None if dtype is None else as_dtype(dtype)
     array = np.array(data, wanted)
     if wanted is None and not isinstance(data, np.ndarray | np.generic):
@@ -50,11 +57,11 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: An
         array = array if natural is None else array.astype(natural, copy=False)
         if array.size == 0:
             array = array.astype(float32)
-    return _leaf(_concrete(array), requires_grad)
+    return leaf(_concrete(array), requires_grad, place)
 
 
 def _holds_tensor(data: Sequence[Any]) -> bool:
-    return any(isinstance(item, Tensor | Scalar) for item in data)
+    return any(isinstance(item, TensorState | Scalar) for item in data)
 
 
 def _converted(x: Tensor, dtype: Any) -> Tensor:
@@ -66,16 +73,31 @@ def _concrete(array: Any) -> Tensor:
         dtype_of(array.dtype)
     except TypeError as error:
         raise DTypeError(message(user_location(), str(error))) from None
-    return Tensor._from_array(array)
+    return TensorState._plain._from_array(array)
 
 
-def as_tensor(data: Any, dtype: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: Any = None, **place: Unpack[Placement]) -> Tensor:
     """``data`` as a tensor, sharing its memory where it can."""
-    if isinstance(data, Tensor):
-        return _converted(data, dtype)
+    check(place)
+    if isinstance(data, TensorState):
+        given: Any = data
+        return _converted(given, dtype)
     if isinstance(data, np.ndarray):
         return _converted(from_numpy(data), dtype)
     return tensor(data, dtype)
+
+
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
+    """``obj`` as a tensor; a copy where ``copy`` asks for one."""
+    made = tensor(obj, dtype) if copy else as_tensor(obj, dtype)
+    return leaf(made.detach() if made.requires_grad else made, requires_grad, place)
 
 
 def from_numpy(array: Any) -> Tensor:
@@ -83,132 +105,268 @@ def from_numpy(array: Any) -> Tensor:
     return _concrete(array)
 
 
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
+) -> Tensor:
+    """A number as a 0-d tensor, float32 unless told."""
+    return full((), s, dtype or float32, requires_grad, **place)
+
+
 def full(
-    size: int | Sequence[Size], fill_value: Any, dtype: Any = None, requires_grad: bool = False
+    size: int | Sequence[Size],
+    fill_value: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
 ) -> Tensor:
     """``fill_value`` everywhere; its Python type gives the dtype."""
-    shape = sizes((size,))
+    shape = _shape((size,))
+    if isinstance(fill_value, TensorState):
+        value: Any = fill_value
+        spread = expand_to(_converted(value.detach(), dtype), shape).clone()
+        return leaf(spread, requires_grad, place)
     kind = as_dtype(dtype) if dtype is not None else _natural(fill_value)
+    plain = TensorState._plain
     if modes.trace is None:
-        array = np.full(known_sizes(shape), fill_value, kind)
-        return _leaf(Tensor._from_array(array), requires_grad)
-    scalar = make.cast(fill_value.node, kind) if isinstance(fill_value, Scalar) else None
-    if scalar is None:
-        scalar = make.constant(fill_value, kind)
-    node = make.broadcast(scalar, shape, ()) if shape else scalar
-    return _leaf(Tensor._from_value(Value(node.type, None, node)), requires_grad)
+        array = np.full(known_sizes(shape), wrapped(fill_value, kind), kind)
+        return leaf(plain._from_array(array), requires_grad, place)
+    node = make.cast(fill_value.node, kind) if isinstance(fill_value, Scalar) else None
+    if node is None:
+        node = make.constant(wrapped(fill_value, kind), kind)
+    node = make.broadcast(node, shape, ()) if shape else node
+    return leaf(plain._from_value(Value(node.type, None, node)), requires_grad, place)
+
+
+def _shape(size: Sequence[Any]) -> tuple[Size, ...]:
+    shape = sizes(size)
+    if any(isinstance(s, int) and s < 0 for s in shape):
+        raise ShapeError(message(user_location(), f"sizes must not be negative: {list(shape)}"))
+    return shape
 
 
 def _natural(value: Any) -> DType:
     if isinstance(value, bool):
         return as_dtype(bool)
+    if isinstance(value, complex):
+        raise DTypeError(message(user_location(), "there are no complex tensors"))
     return int64 if isinstance(value, int) else float32
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def zeros(
+    *size: Any, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
+) -> Tensor:
     """Zeros, float32 unless told."""
-    return full(sizes(size), 0, dtype or float32, requires_grad)
+    return full(sizes(size), 0, dtype or float32, requires_grad, **place)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def ones(
+    *size: Any, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
+) -> Tensor:
     """Ones, float32 unless told."""
-    return full(sizes(size), 1, dtype or float32, requires_grad)
+    return full(sizes(size), 1, dtype or float32, requires_grad, **place)
 
 
-def empty(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+def empty(
+    *size: Any, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
+) -> Tensor:
     """A tensor to be filled; it holds zeros, so that nothing depends on old memory."""
-    return full(sizes(size), 0, dtype or float32, requires_grad)
+    return full(sizes(size), 0, dtype or float32, requires_grad, **place)
 
 
-def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Tensor, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
+) -> Tensor:
     """Zeros of the type of ``x``."""
-    return full(x.shape, 0, dtype or x.dtype, requires_grad)
+    return full(x.shape, 0, dtype or x.dtype, requires_grad, **place)
 
 
-def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: Tensor, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
+) -> Tensor:
     """Ones of the type of ``x``."""
-    return full(x.shape, 1, dtype or x.dtype, requires_grad)
+    return full(x.shape, 1, dtype or x.dtype, requires_grad, **place)
 
 
 empty_like = zeros_like
 
 
-def full_like(x: Tensor, fill_value: Any, dtype: Any = None) -> Tensor:
+def full_like(
+    x: Tensor,
+    fill_value: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
     """``fill_value`` with the type of ``x``."""
-    return full(x.shape, fill_value, dtype or x.dtype)
+    return full(x.shape, fill_value, dtype or x.dtype, requires_grad, **place)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:
+def new_full(
+    x: Tensor,
+    size: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
+    """``fill_value`` in the shape ``size``, of the dtype of ``x``."""
+    return full(size, fill_value, dtype or x.dtype, requires_grad, **place)
+
+
+def new_zeros(
+    x: Tensor,
+    *size: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
+    """Zeros of the dtype of ``x``."""
+    return full(sizes(size), 0, dtype or x.dtype, requires_grad, **place)
+
+
+new_empty = new_zeros
+
+
+def new_ones(
+    x: Tensor,
+    *size: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
+    """Ones of the dtype of ``x``."""
+    return full(sizes(size), 1, dtype or x.dtype, requires_grad, **place)
+
+
+def new_tensor(
+    x: Tensor,
+    data: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
+    """A copy of ``data``, of the dtype of ``x``."""
+    return tensor(data, dtype or x.dtype, requires_grad, **place)
+
+
+def _number(value: Any) -> Any:
+    """An end of a range as a number: 0-d tensors are read."""
+    given: Any = value
+    return given.item() if isinstance(value, TensorState) else value
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
     """``start``, ``start + step``, ... below ``end``; int64 for ints, float32 for floats."""
     start, end = (0, start) if end is None else (start, end)
+    start, end, step = _number(start), _number(end), _number(step)
     whole = all(isinstance(v, int | Dim) for v in (start, end, step))
     kind = as_dtype(dtype) if dtype is not None else int64 if whole else float32
+    if whole or is_float(kind):
+        count = _steps(start, end, step)
+    else:  # PyTorch cuts the numbers first, but counts in floats unless they are int64
+        cut = [int(v) for v in (start, end, step)]
+        count = _steps(*(cut if kind == int64 else (start, end, step)))
+        start, _, step = cut
+    plain = TensorState._plain
+    wide = F64 if is_float(kind) else kind
     if modes.trace is None:
-        return Tensor._from_array(np.arange(start, end, step, dtype=kind))
+        counted = np.arange(count, dtype=int64 if wide != F64 else F64)
+        made = plain._from_array((start + step * counted).astype(kind))
+        return leaf(made, requires_grad, place)
+    node = make.iota((count,), 0, wide)
+    run = plain._from_value(Value(node.type, None, node))
+    run = run * step + start if (start, step) != (0, 1) else run
+    return leaf(cast(run, kind), requires_grad, place)
+
+
+def _steps(start: Any, end: Any, step: Any) -> Any:
+    """How many steps fit before ``end``."""
     if isinstance(end, Dim) or isinstance(start, Dim):
-        count = (end - start) // step
-    else:
-        count = len(np.arange(start, end, step))
-    node = make.iota((count,), 0, kind)
-    counted = Tensor._from_value(Value(node.type, None, node))
-    return counted * step + start if (start, step) != (0, 1) else counted
+        return (end - start) // step
+    rule = ""
+    if step == 0:
+        rule = "the step must not be 0"
+    elif not all(math.isfinite(v) for v in (start, end)):
+        rule = "the ends must be finite"
+    elif (end - start) * step < 0:
+        rule = "the ends do not fit the sign of the step"
+    if rule:
+        raise ShapeError(message(user_location(), f"arange({start}, {end}, {step}): {rule}"))
+    if all(isinstance(v, int) for v in (start, end, step)):
+        return -((start - end) // step)
+    return math.ceil((end - start) / step)
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = None) -> Tensor:
-    """``steps`` evenly spaced values, ends included."""
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
+    """``steps`` evenly spaced values, ends included; the ends may be 0-d tensors (no gradient)."""
     kind = as_dtype(dtype or float32)
-    return tensor(np.linspace(start, end, steps).astype(kind))
+    return leaf(cast(_spaced(start, end, steps, kind), kind), requires_grad, place)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None) -> Tensor:
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
+    """``base`` to the power of ``steps`` evenly spaced values."""
+    kind = as_dtype(dtype or float32)
+    powers = rpow(_spaced(start, end, steps, F64), float(base))
+    return leaf(cast(powers, kind), requires_grad, place)
+
+
+def _spaced(start: Any, end: Any, steps: Any, kind: DType) -> Tensor:
+    """float64, counted from both ends, so that the values lie symmetrically."""
+    if not isinstance(steps, int):
+        text = f"the number of steps must be an integer, not {steps!r}"
+        raise DTypeError(message(user_location(), text))
+    if steps < 0:
+        raise ShapeError(message(user_location(), f"the number of steps is negative: {steps}"))
+    near, far = (_end(value, kind) for value in (start, end))
+    counted = np.arange(steps, dtype=F64)
+    first = (counted < steps // 2) | (steps == 1)
+    width = (far - near) / builtin_max(steps - 1, 1)
+    left = TensorState._plain._from_array
+    below = near + width * left(counted)
+    return where(left(first), below, far - width * left(steps - 1 - counted))
+
+
+builtin_max = max
+
+
+def _end(value: Any, kind: DType) -> Tensor:
+    """An end as a 0-d float64 tensor, cut to a whole number where integers are asked for."""
+    made: Tensor = value.detach() if isinstance(value, TensorState) else full((), value, F64)
+    if made.value.type.shape:
+        raise ShapeError(message(user_location(), "the ends must be numbers or 0-d tensors"))
+    return cast(made if is_float(kind) else cast(made, int64), F64)
+
+
+def eye(
+    n: int,
+    m: int | None = None,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **place: Unpack[Placement],
+) -> Tensor:
     """Ones on the diagonal."""
-    return tensor(np.eye(n, m, dtype=as_dtype(dtype or float32)))
-
-
-def rand(
-    *size: Any, dtype: Any = None, generator: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Uniform in [0, 1)."""
-    drawn = uniform_values(sizes(size), as_dtype(dtype or float32), generator)
-    return _leaf(drawn, requires_grad)
-
-
-def randn(
-    *size: Any, dtype: Any = None, generator: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Standard normal."""
-    drawn = normal_values(sizes(size), as_dtype(dtype or float32), generator)
-    return _leaf(drawn, requires_grad)
-
-
-def rand_like(x: Tensor) -> Tensor:
-    """Uniform in [0, 1), of the type of ``x``."""
-    return uniform_values(x.shape, x.dtype)
-
-
-def randn_like(x: Tensor) -> Tensor:
-    """Standard normal, of the type of ``x``."""
-    return normal_values(x.shape, x.dtype)
-
-
-def randint(
-    low: int, high: Any, size: Any = None, dtype: Any = None, generator: Any = None
-) -> Tensor:
-    """Uniform integers in [low, high); ``randint(high, size)`` starts at 0."""
-    if size is None:
-        low, high, size = 0, low, high
-    return integer_values(low, high, sizes((size,)), as_dtype(dtype or int64), generator)
-
-
-def randperm(n: int, generator: Any = None) -> Tensor:
-    """A random order of ``range(n)``."""
-    return Tensor._from_array(permutation(n, generator))
-
-
-def make_generator(seed: int = 0) -> Generator:
-    """A stream of random numbers of its own."""
-    return Generator(Tensor._from_array(np.zeros(2, U32))).manual_seed(seed)
-
-
-set_default_generator(Generator(Tensor._from_array(np.zeros(2, U32))))
-manual_seed(0)
+    _shape((n, n if m is None else m))
+    made = _concrete(np.eye(n, m, dtype=as_dtype(dtype or float32)))
+    return leaf(made, requires_grad, place)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from engine.dtypes import of_number, promote
-from engine.errors import DTypeError, ShapeError, from_op_error, message
+from engine.errors import DTypeError, OutOfRange, ShapeError, from_op_error, message
 from engine.locate import user_location
 from engine.modes import modes
 from engine.scalar import Scalar
@@ -24,7 +24,9 @@ from ir.dims import Dim, Size, evaluate
 from ir.errors import OpError
 from ir.graph import Node
 from ir.interpret import evaluate_node
-from ir.types import DType, TensorType, is_float, short
+from ir.ops import OPS
+from ir.table import computes
+from ir.types import F32, DType, TensorType, differentiable, is_half, short
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -32,13 +34,27 @@ if TYPE_CHECKING:
 Number: TypeAlias = "int | float | bool | Scalar | Dim"
 Operand: TypeAlias = "Tensor | Number"
 Shape: TypeAlias = tuple[Size, ...]
+TWO_NUMBERS = ("add", "sub", "mul", "div", "floor_divide")  # which need no tensor, as in PyTorch
 
 
 def apply(name: str, *tensors: Tensor, **attrs: Any) -> Tensor:
     """The op ``name`` of the table on ``tensors``; no broadcasting, no promotion.
 
+    What is stored in half is computed in float32 and rounded once.
+
     Raises ShapeError or DTypeError, the user's line first, where the op's rule is broken.
     """
+    if modes.autocast is not None and name == "dot" and tensors[0].value.type.dtype == F32:
+        tensors = tuple(cast(x, modes.autocast) for x in tensors)
+    half = next((x.value.type.dtype for x in tensors if is_half(x.value.type.dtype)), None)
+    if half is None or not computes(OPS[name]):
+        return _applied(name, tensors, attrs)
+    wide = [cast(x, F32) if is_half(x.value.type.dtype) else x for x in tensors]
+    out = _applied(name, wide, attrs)
+    return cast(out, half) if out.value.type.dtype == F32 else out
+
+
+def _applied(name: str, tensors: Sequence[Tensor], attrs: dict[str, Any]) -> Tensor:
     values = [tensor.value for tensor in tensors]
     try:
         node = make.apply(name, *[v.node for v in values], loc=user_location(), **attrs)
@@ -49,7 +65,9 @@ def apply(name: str, *tensors: Tensor, **attrs: Any) -> Tensor:
 
 def record(node: Node, values: Sequence[Value]) -> Value:
     """The value of ``node``: evaluated outside a trace, with history where it is wanted."""
-    wants = modes.grad and is_float(node.dtype) and any(v.requires_grad for v in values)
+    if modes.made is not None:
+        modes.made.record(node, values)
+    wants = modes.grad and differentiable(node.type) and any(v.requires_grad for v in values)
     sources = tuple(values) if wants else ()
     if modes.trace is not None:
         return Value(node.type, None, node, sources, requires_grad=wants)
@@ -81,13 +99,22 @@ def scalar(like: Tensor, number: Number, dtype: DType, shape: Shape = ()) -> Ten
     elif isinstance(number, Dim):
         node = make.size(number, dtype)
     else:
-        node = make.constant(number, dtype)
+        node = make.constant(wrapped(number, dtype), dtype)
     if modes.trace is not None:
         if shape:
             node = make.broadcast(node, shape, ())
         return like._plain._from_value(Value(node.type, None, node))
     array = np.full(known_sizes(shape), node.attrs["value"], dtype)
     return like._plain._from_array(array)
+
+
+def wrapped(number: float, dtype: DType) -> float:
+    """A Python integer as the integer ``dtype`` holds it: -1 is 255 in uint8, as in PyTorch."""
+    if not isinstance(number, int) or dtype.kind not in "iu":
+        return number
+    bits = 8 * dtype.itemsize
+    low = -(1 << bits - 1) if dtype.kind == "i" else 0
+    return (number - low) % (1 << bits) + low
 
 
 def known_sizes(shape: Shape) -> tuple[int, ...]:
@@ -97,11 +124,13 @@ def known_sizes(shape: Shape) -> tuple[int, ...]:
 
 def operands(*items: Any, dtype: DType | None = None, op: str = "") -> list[Tensor]:
     """Tensors and numbers as tensors of one dtype (promoted, or ``dtype``) and one shape."""
-    like: Any = next(item for item in items if isinstance(item, TensorState))
+    like: Any = next((x for x in items if isinstance(x, TensorState)), TensorState._plain)
     tensors = [x for x in items if isinstance(x, TensorState)]
+    if not tensors and op not in TWO_NUMBERS:
+        raise DTypeError(message(user_location(), f"{op or 'this'}() takes a tensor"))
     if dtype is None:
         dtype = common_dtype(items)
-    shape = broadcast_shape([t.value.type for t in tensors], op)
+    shape = broadcast_shape([t.value.type for t in tensors], op) if tensors else ()
     out: list[Any] = []
     item: Any
     for item in items:
@@ -192,7 +221,7 @@ def axis_of(dim: int, rank: int) -> int:
     """The axis that a possibly negative ``dim`` names; IndexError outside the rank."""
     if not -max(rank, 1) <= dim < max(rank, 1):
         text = f"dimension {dim} is out of range for {rank} dimensions"
-        raise IndexError(message(user_location(), text))
+        raise OutOfRange(message(user_location(), text))
     return dim % rank if rank else 0
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from engine.errors import DTypeError
-from ir.types import BOOL, DTYPES, F32, I64, DType, dtype_of
+from ir.types import BOOL, DTYPES, F32, I64, DType, dtype_of, is_half
 
 dtype = DType
+float16 = half = DTYPES["f16"]
+bfloat16 = DTYPES["bf16"]
 float32 = DTYPES["f32"]
 float64 = DTYPES["f64"]
 int8 = DTYPES["i8"]
@@ -25,7 +27,7 @@ uint8 = DTYPES["u8"]
 uint32 = DTYPES["u32"]
 bool_ = DTYPES["bool"]
 
-KIND_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
+KIND_RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2}  # V: how NumPy sees bfloat16
 _PYTHON = {bool: BOOL, int: I64, float: F32}
 
 
@@ -67,4 +69,6 @@ def join(a: DType, b: DType) -> DType:
         return a
     if KIND_RANK[a.kind] != KIND_RANK[b.kind]:
         return a if KIND_RANK[a.kind] > KIND_RANK[b.kind] else b
+    if is_half(a) or is_half(b):
+        return F32 if is_half(a) and is_half(b) else (b if is_half(a) else a)
     return dtype_of(np.promote_types(a, b))

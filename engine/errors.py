@@ -22,6 +22,10 @@ class DTypeError(EngineError, TypeError):
     """Dtypes that an operation cannot take."""
 
 
+class OutOfRange(EngineError, IndexError):
+    """A dimension or a position that is not there."""
+
+
 class AutogradError(EngineError):
     """A derivative that cannot be had: no scalar, no history, or a value overwritten."""
 

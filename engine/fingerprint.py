@@ -101,6 +101,9 @@ def _module_facts(name: str, module: Any) -> Iterator[Fact]:
 
 def _optimizer_facts(optimizer: Any) -> Iterator[Fact]:
     name = type(optimizer).__name__
+    hooks = vars(optimizer).get("_hooks")
+    tables = () if hooks is None else (hooks.before, hooks.after)
+    yield Fact(f"hooks of {name}", tuple(id(hook) for t in tables for hook in t.values()))
     for group in optimizer.param_groups:
         for param in group["params"]:
             yield Fact(f"parameters of {name}", param)

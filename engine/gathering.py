@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.arithmetic import add, lt, mul, where
-from engine.dispatch import apply, axis_of, broadcast_shape, broadcast_together, cast, describe
+from engine.dispatch import (
+    apply,
+    axis_of,
+    broadcast_shape,
+    broadcast_together,
+    cast,
+    describe,
+    record,
+)
 from engine.dtypes import as_dtype, int64
-from engine.errors import DTypeError, ShapeError, Unsupported, message
+from engine.errors import DTypeError, OutOfRange, ShapeError, Unsupported, message
 from engine.locate import user_location
 from engine.modes import modes
 from engine.shaping import permute, reshape
 from engine.state import TensorState
+from ir import make
 from ir.dims import Size, product
 from ir.graph import Location
 from ir.table import Array
@@ -29,65 +38,78 @@ if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 
+def counted(like: Tensor, shape: Sequence[Size], axis: int) -> Tensor:
+    """Int64 positions along ``axis`` in ``shape``, made beside ``like``."""
+    return like._plain._from_value(record(make.iota(tuple(shape), axis, int64), ()))
+
+
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of ``input`` along ``dim`` at ``index`` [n]; [..., n, ...]."""
     axis = axis_of(dim, len(input.value.type.shape))
     if len(index.value.type.shape) > 1:
-        raise _misfit("index_select", input, index, "the index must have at most one dimension")
-    _check(index, input.value.type.shape[axis], "index_select", signed=False)
+        raise misfit("index_select", input, index, "the index must have at most one dimension")
+    _must_be_integer(index, "index_select")
+    if not input.value.type.shape:
+        return reshape(index_select(reshape(input, (1,)), 0, index), ())
+    check_places(index, input.value.type.shape[axis], "index_select", signed=False)
     flat = index if index.value.type.shape else reshape(index, (1,))
-    return apply("take", input, flat, axis=axis)
+    return apply("take", nonempty(input, axis), flat, axis=axis)
+
+
+def nonempty(x: Tensor, axis: int) -> Tensor:
+    """``x``, or with one element along an empty ``axis``, which only empty indices can name."""
+    shape = x.value.type.shape
+    if shape[axis] != 0:
+        return x
+    none = (0,) * len(shape)
+    high = tuple(int(at == axis) for at in range(len(shape)))
+    return apply("pad", x, low=none, high=high, interior=none, value=0)
 
 
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` for dim 0; the shape of ``index``."""
     axis = axis_of(dim, len(input.value.type.shape))
-    part = _beside(input, index, axis, "gather")
-    _check(index, input.value.type.shape[axis], "gather", signed=False)
-    return apply("take_along", part, index, axis=axis)
+    _must_be_integer(index, "gather")
+    shape = index.value.type.shape
+    if any(size == 0 for size in shape):
+        return reshape(take(input, cast(index, int64)), shape)
+    x = input if input.value.type.shape else reshape(input, (1,))
+    at = index if shape else reshape(index, (1,))
+    part = beside(x, at, axis, "gather")
+    check_places(at, x.value.type.shape[axis], "gather", signed=False)
+    return reshape(apply("take_along", part, at, axis=axis), shape)
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements of the flattened ``input`` at ``index``; negative ones count from the end."""
+    _must_be_integer(index, "take")
+    flat = reshape(input, (-1,)) if input.value.type.numel != 0 else reshape(input, (0,))
+    at = wrapped(cast(index, int64), flat.value.type.shape[0])
+    return apply("take", nonempty(flat, 0), at, axis=0)
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """``gather`` with the other dimensions broadcast; over the flat tensor without ``dim``."""
+    _must_be_integer(indices, "take_along_dim")
     if dim is None:
-        return gather(reshape(input, (-1,)), 0, reshape(indices, (-1,)))
+        return take(input, reshape(indices, (-1,)))
     shape, other = list(input.value.type.shape), list(indices.value.type.shape)
     if len(shape) != len(other):
-        raise _misfit("take_along_dim", input, indices, "the numbers of dimensions differ")
+        raise misfit("take_along_dim", input, indices, "the numbers of dimensions differ")
     axis = axis_of(dim, len(shape))
     rows, count = shape[axis], other[axis]
     shape[axis] = other[axis] = 1
     types = [input.value.type.with_shape(shape), indices.value.type.with_shape(other)]
     wide = broadcast_shape(types, "take_along_dim")
     x = input.expand(*wide[:axis], rows, *wide[axis + 1 :])
-    index = indices.expand(*wide[:axis], count, *wide[axis + 1 :])
-    _check(indices, rows, "take_along_dim", signed=False)
-    return apply("take_along", x, index, axis=axis)
+    index = wrapped(cast(indices, int64), rows).expand(*wide[:axis], count, *wide[axis + 1 :])
+    return apply("take_along", nonempty(x, axis), index, axis=axis)
 
 
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """``input`` with ``src`` added at ``index`` along ``dim``; the reverse of ``gather``."""
-    shape = input.value.type.shape
-    axis = axis_of(dim, len(shape))
-    part = src[tuple(slice(0, size) for size in index.value.type.shape)]
-    _check(index, shape[axis], "scatter", signed=False)
-    placed = apply("put_along", part, index, axis=axis, extent=shape[axis])
-    high = tuple(a - b for a, b in zip(shape, placed.value.type.shape, strict=True))
-    if any(size != 0 for size in high):
-        none = (0,) * len(shape)
-        placed = apply("pad", placed, low=none, high=high, interior=none, value=0.0)
-    return add(input, placed)
-
-
-def index_add(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
-) -> Tensor:
-    """``input`` with the slices of ``source`` added at ``index`` [n] along ``dim``."""
-    axis = axis_of(dim, len(input.value.type.shape))
-    extent = input.value.type.shape[axis]
-    _check(index, extent, "index_add", signed=False)
-    placed = apply("put_add", source, index, axis=axis, extent=extent)
-    return add(input, placed if alpha == 1 else mul(placed, alpha))
+def _must_be_integer(index: Tensor, op: str) -> None:
+    if index.value.type.dtype.kind not in "iu":
+        text = f"{op}(): the index must hold integers, not {describe(index)}"
+        raise DTypeError(message(user_location(), text))
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
@@ -103,21 +125,33 @@ def take_positions(x: Tensor, positions: Sequence[tuple[int, Any]]) -> Tensor:
 
     The result's new axes stand where the indexed axes were, or first where those are apart.
     """
+    rows, place, axis, _ = merged(x, positions)
+    return apply("take", nonempty(rows, axis), place, axis=axis)
+
+
+def merged(
+    x: Tensor, positions: Sequence[tuple[int, Any]]
+) -> tuple[Tensor, Tensor, int, tuple[int, ...]]:
+    """``x`` with its indexed axes made one, the places on it, that axis, and the axes' order.
+
+    The order is the permutation that was needed to bring the indexed axes together.
+    """
     shape = x.value.type.shape
     axes = [axis for axis, _ in positions]
-    index = [_wrapped(as_positions(x, item), shape[axis]) for axis, item in positions]
+    index = [wrapped(as_positions(x, item), shape[axis]) for axis, item in positions]
     wide = broadcast_together(*index, op="index") if len(index) > 1 else index
-    first = axes[0]
+    first, order = axes[0], tuple(range(len(shape)))
     if axes != list(range(first, first + len(axes))):
         rest = [axis for axis in range(len(shape)) if axis not in axes]
-        x = permute(x, (*axes, *rest))
-        shape, first = x.value.type.shape, 0
+        first, order = 0, (*axes, *rest)
+        x = permute(x, order)
+        shape = x.value.type.shape
     sizes: tuple[Size, ...] = shape[first : first + len(axes)]
     place = wide[0]
     for more, size in zip(wide[1:], sizes[1:], strict=True):
         place = add(mul(place, size), more)
-    merged = (*shape[:first], product(sizes), *shape[first + len(axes) :])
-    return apply("take", reshape(x, merged), place, axis=first)
+    one = (*shape[:first], product(sizes), *shape[first + len(axes) :])
+    return reshape(x, one), place, first, order
 
 
 def as_positions(x: Tensor, item: Any) -> Tensor:
@@ -125,10 +159,11 @@ def as_positions(x: Tensor, item: Any) -> Tensor:
     if isinstance(item, TensorState):
         found: Any = item
     else:
-        found = x._plain._from_array(np.asarray(item))
+        array = np.asarray(item)
+        found = x._plain._from_array(array if array.size else array.astype(np.int64))
     if found.value.type.dtype.kind not in "iu":
         text = f"indices must be integers or bools, not {describe(found)}"
-        raise DTypeError(message(user_location(), text))
+        raise OutOfRange(message(user_location(), text))
     return cast(found, int64)
 
 
@@ -143,16 +178,18 @@ def mask_positions(x: Tensor, item: Any) -> list[Array]:
             )
         )
     array = np.asarray(item.value.array if isinstance(item, TensorState) else item)
+    if array.ndim == 0:
+        return [np.zeros(int(array), np.int64)]
     return list(np.nonzero(array))
 
 
-def _wrapped(index: Tensor, size: Size) -> Tensor:
+def wrapped(index: Tensor, size: Size) -> Tensor:
     """Positions counted from the end made positive."""
-    _check(index, size, "index", signed=True)
+    check_places(index, size, "index", signed=True)
     return where(lt(index, 0), add(index, size), index)
 
 
-def _check(index: Tensor, size: Size, op: str, signed: bool) -> None:
+def check_places(index: Tensor, size: Size, op: str, signed: bool) -> None:
     rule = partial(_check_range, user_location(), op, size, signed)
     if modes.trace is not None:
         if isinstance(size, int):
@@ -167,23 +204,23 @@ def _check_range(
     outside = (values < (-size if signed else 0)) | (values >= size)
     if outside.any():
         text = f"{op}: index {values[outside].flat[0]} is out of bounds for size {size}"
-        raise IndexError(message(location, text))
+        raise OutOfRange(message(location, text))
 
 
-def _beside(input: Tensor, index: Tensor, axis: int, op: str) -> Tensor:
+def beside(input: Tensor, index: Tensor, axis: int, op: str) -> Tensor:
     """``input`` cut to the index's sizes beside ``axis``."""
     shape, other = input.value.type.shape, index.value.type.shape
     if len(shape) != len(other):
-        raise _misfit(op, input, index, "the numbers of dimensions differ")
+        raise misfit(op, input, index, "the numbers of dimensions differ")
     if all(a == b for at, (a, b) in enumerate(zip(shape, other, strict=True)) if at != axis):
         return input
     cut = [slice(None) if at == axis else slice(0, size) for at, size in enumerate(other)]
     part: Tensor = input[tuple(cut)]
     left = [s for at, s in enumerate(part.value.type.shape) if at != axis]
     if left != [s for at, s in enumerate(other) if at != axis]:
-        raise _misfit(op, input, index, f"the index is larger beside dim {axis}")
+        raise misfit(op, input, index, f"the index is larger beside dim {axis}")
     return part
 
 
-def _misfit(op: str, x: Tensor, index: Tensor, rule: str) -> ShapeError:
+def misfit(op: str, x: Tensor, index: Tensor, rule: str) -> ShapeError:
     return ShapeError(message(user_location(), f"{op}({describe(x)}, {describe(index)}): {rule}"))

@@ -1,22 +1,55 @@
 """A tensor and what to write in, the same tensor with new contents out: ``add_``, ``+=``.
 
-A write is the out-of-place op followed by one assignment, so it has the same gradient, and the
-version counter of the memory tells a later ``backward`` that the old contents are gone.
+A write is the out-of-place function followed by one assignment, so it has the same gradient, and
+the version counter of the memory tells a later ``backward`` that the old contents are gone. The
+table lists the functions that have such a form; ``FORMS`` holds them by PyTorch's names.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from engine import arithmetic
+from engine import arithmetic, bits, gamma, norms, predicates, running, specials, trigonometry
 from engine.dispatch import Operand, cast, describe, expand_to, scalar
+from engine.division import flat_in
 from engine.dtypes import KIND_RANK
 from engine.errors import DTypeError, ShapeError, message
+from engine.gathering import cumsum
 from engine.locate import user_location
-from engine.random import normal_values, uniform_values
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
+
+Form: TypeAlias = "Callable[..., Tensor]"
+
+TABLE: tuple[tuple[Any, str], ...] = (
+    (
+        arithmetic,
+        "abs add ceil clamp cos div eq erf exp expm1 floor floor_divide ge gt le log log1p lt "
+        "masked_fill mul ne neg pow reciprocal relu remainder rsqrt sigmoid sign sin sqrt square "
+        "sub tanh",
+    ),
+    (
+        specials,
+        "absolute addcdiv addcmul clamp_max clamp_min clip copysign divide exp2 fix float_power "
+        "fmod frac heaviside hypot ldexp lerp log10 log2 logit multiply nan_to_num negative round "
+        "sgn subtract true_divide trunc xlogy",
+    ),
+    (
+        trigonometry,
+        "acos acosh arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 "
+        "atanh cosh deg2rad rad2deg sinc sinh tan",
+    ),
+    (
+        predicates,
+        "bitwise_and bitwise_not bitwise_or bitwise_xor greater greater_equal less less_equal "
+        "logical_and logical_not logical_or logical_xor not_equal",
+    ),
+    (bits, "bitwise_left_shift bitwise_right_shift"),
+    (gamma, "digamma erfc erfinv i0 lgamma"),
+    (norms, "renorm"),
+)
 
 
 def write(x: Tensor, result: Tensor) -> Tensor:
@@ -32,82 +65,43 @@ def write(x: Tensor, result: Tensor) -> Tensor:
     return x._assign(cast(result, own.dtype).value)
 
 
-def add_(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
-    """``x += alpha * other``."""
-    return write(x, arithmetic.add(x, other, alpha=alpha))
+def form(name: str, function: Form) -> Form:
+    """``function`` with its result written into its first argument."""
+
+    def run(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return write(x, function(x, *args, **kwargs))
+
+    run.__name__ = f"{name}_"
+    run.__doc__ = f"``{name}`` written into the tensor itself; the shape and dtype stay."
+    return run
 
 
-def sub_(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
-    """``x -= alpha * other``."""
-    return write(x, arithmetic.sub(x, other, alpha=alpha))
+FORMS: dict[str, Form] = {
+    f"{name}_": form(name, getattr(module, name))
+    for module, names in TABLE
+    for name in names.split()
+}
+# These read parts of the tensor, whose memory would change under the gradient.
+FORMS["cumsum_"] = form("cumsum", lambda x, *args, **kw: cumsum(x.clone(), *args, **kw))
+FORMS["cumprod_"] = form("cumprod", lambda x, *args, **kw: running.cumprod(x.clone(), *args, **kw))
 
-
-def mul_(x: Tensor, other: Operand) -> Tensor:
-    """``x *= other``."""
-    return write(x, arithmetic.mul(x, other))
-
-
-def div_(x: Tensor, other: Operand) -> Tensor:
-    """``x /= other``."""
-    return write(x, arithmetic.div(x, other))
-
-
-def pow_(x: Tensor, exponent: Operand) -> Tensor:
-    """``x **= exponent``."""
-    return write(x, arithmetic.pow(x, exponent))
-
-
-def addcmul_(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Operand = 1) -> Tensor:
-    """``x += value * tensor1 * tensor2``."""
-    return add_(x, arithmetic.mul(tensor1, tensor2), alpha=value)
-
-
-def addcdiv_(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Operand = 1) -> Tensor:
-    """``x += value * tensor1 / tensor2``."""
-    return add_(x, arithmetic.div(tensor1, tensor2), alpha=value)
-
-
-def lerp_(x: Tensor, end: Tensor, weight: Operand) -> Tensor:
-    """``x += weight * (end - x)``."""
-    return add_(x, arithmetic.mul(arithmetic.sub(end, x), weight))
-
-
-def clamp_(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
-    """``x`` limited to [min, max]."""
-    return write(x, arithmetic.clamp(x, min, max))
-
-
-def relu_(x: Tensor) -> Tensor:
-    """``x`` with negative elements set to 0."""
-    return write(x, arithmetic.relu(x))
-
-
-def neg_(x: Tensor) -> Tensor:
-    """``x = -x``."""
-    return write(x, arithmetic.neg(x))
-
-
-def exp_(x: Tensor) -> Tensor:
-    """``x = exp(x)``."""
-    return write(x, arithmetic.exp(x))
-
-
-def sqrt_(x: Tensor) -> Tensor:
-    """``x = sqrt(x)``."""
-    return write(x, arithmetic.sqrt(x))
-
-
-def masked_fill_(x: Tensor, mask: Tensor, value: Operand) -> Tensor:
-    """``value`` written where ``mask`` holds."""
-    return write(x, arithmetic.masked_fill(x, mask, value))
+add_, sub_, mul_, div_, pow_ = (FORMS[f"{n}_"] for n in ("add", "sub", "mul", "div", "pow"))
+neg_, exp_, sqrt_, relu_ = (FORMS[f"{n}_"] for n in ("neg", "exp", "sqrt", "relu"))
+addcmul_, addcdiv_, lerp_ = (FORMS[f"{n}_"] for n in ("addcmul", "addcdiv", "lerp"))
+clamp_, masked_fill_ = FORMS["clamp_"], FORMS["masked_fill_"]
 
 
 def fill_(x: Tensor, value: Operand) -> Tensor:
-    """Every element set to ``value``."""
+    """Every element set to ``value``: a number, or a tensor of one element without dimensions."""
     x._check_write()
     kind = x.value.type
-    source = value if not isinstance(value, int | float) else scalar(x, value, kind.dtype)
-    return copy_(x, source)
+    if isinstance(value, int | float):
+        return copy_(x, flat_in(scalar(x, value, kind.dtype, kind.shape), x))
+    given: Any = value
+    if getattr(given, "ndim", 0):
+        text = f"fill_() takes a number or a tensor without dimensions, not {describe(given)}"
+        raise ShapeError(message(user_location(), text))
+    return copy_(x, value)
 
 
 def zero_(x: Tensor) -> Tensor:
@@ -127,19 +121,3 @@ def _as_tensors(x: Tensor, source: Any) -> list[Tensor]:
     if hasattr(source, "value"):
         return [source]
     return [scalar(x, source, x.value.type.dtype)]
-
-
-def uniform_(x: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Every element drawn from [a, b)."""
-    x._check_write()
-    kind = x.value.type
-    drawn = uniform_values(kind.shape, kind.dtype)
-    return x._assign((drawn * (b - a) + a).value)
-
-
-def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Every element drawn from a normal distribution."""
-    x._check_write()
-    kind = x.value.type
-    drawn = normal_values(kind.shape, kind.dtype)
-    return x._assign((drawn * std + mean).value)

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from engine.loops import Made
     from engine.trace import Trace
+    from ir.types import DType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -16,6 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class _Modes(threading.local):
     grad: bool = True
     trace: Trace | None = None
+    autocast: DType | None = None  # products of float32 operands are stored in this half
+    made: Made | None = None  # the body of a loop that is being traced
 
 
 modes = _Modes()

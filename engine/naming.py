@@ -12,6 +12,7 @@ from typing import Any
 
 from engine import pytree
 from engine.storage import Cell
+from engine.tensor import Tensor
 from engine.trace import Trace
 
 
@@ -48,7 +49,8 @@ def _state_names(trace: Trace) -> dict[Cell, str]:
         for param, state in slots.items() if isinstance(slots, dict) else ():
             of = names.get(getattr(param, "_cell", None), "parameter")  # type: ignore[arg-type]
             for name, tensor in state.items():
-                names.setdefault(tensor._cell, f"{of}_{name}")
+                if isinstance(tensor, Tensor):  # LBFGS keeps counts and lists as well
+                    names.setdefault(tensor._cell, f"{of}_{name}")
     return names
 
 

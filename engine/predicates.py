@@ -24,7 +24,7 @@ from engine.arithmetic import (
     ne,
 )
 from engine.dispatch import Operand, apply, cast, operands, scalar
-from engine.errors import DTypeError, message
+from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
 from engine.specials import negative_sign
 from engine.state import TensorState
@@ -130,6 +130,9 @@ def isclose(
     x: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
     """Whether ``|x - other| <= atol + rtol * |other|``, or both are the same infinity."""
+    if rtol < 0 or atol < 0:
+        text = f"isclose(): rtol and atol must not be negative: {rtol}, {atol}"
+        raise ShapeError(message(user_location(), text))
     a, b = operands(x, other, op="isclose")
     if a.value.type.dtype == BOOL:
         return eq(a, b)

@@ -11,6 +11,7 @@ from engine.modes import modes
 if TYPE_CHECKING:
     from engine.tensor import Tensor
     from ir.table import Array
+from ir.types import is_half
 
 _PLAIN = {np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)}
 
@@ -32,6 +33,8 @@ def _numbers(array: Array, indent: int) -> str:
     if array.size == 0:
         shape = "" if array.ndim == 1 else f", size={tuple(array.shape)}"
         return f"[]{shape}"
+    if is_half(array.dtype):
+        array = array.astype(np.float32)
     text = np.array2string(
         array,
         separator=", ",

@@ -7,7 +7,9 @@ advances the counter, inside a trace like any other state that a step reads and 
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from engine.dispatch import apply, cast, scalar
 from engine.errors import Unsupported, message
 from engine.locate import user_location
 from engine.modes import modes
+from engine.placement import check
+from engine.state import TensorState
 from engine.storage import Value
 from ir import make
 from ir.dims import Size
@@ -34,13 +38,33 @@ class Generator:
 
     def __init__(self, state: Tensor) -> None:
         self.state = state
+        self._seed = 0
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of ``seed`` from its beginning."""
+        self._seed = seed
         low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
         key = (low ^ (high * _MIX)) & 0xFFFFFFFF
         array = np.array([key, 0], np.uint32)
         self.state._assign(self.state._plain._from_array(array).value)
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed that the stream was started with."""
+        return self._seed
+
+    def seed(self) -> int:
+        """Start the stream of a seed that nobody chose, and tell it."""
+        self.manual_seed(secrets.randbits(63))
+        return self._seed
+
+    def get_state(self) -> Tensor:
+        """A copy of the state (u32[2]: seed, counter)."""
+        return self.state.clone()
+
+    def set_state(self, state: Tensor) -> Generator:
+        """Continue from ``state``."""
+        self.state._assign(state.clone().value)
         return self
 
     def next_key(self) -> Tensor:
@@ -51,22 +75,31 @@ class Generator:
         return key
 
 
-_default: list[Generator] = []
+def make_generator(device: Any = "cpu") -> Generator:
+    """A stream of random numbers of its own, at seed 0."""
+    check({"device": device})
+    return Generator(TensorState._plain._from_array(np.zeros(2, U32)))
 
 
+@cache
 def default_generator() -> Generator:
     """The stream that ``rand`` and the layers draw from."""
-    return _default[0]
-
-
-def set_default_generator(generator: Generator) -> None:
-    """Replace the stream that everything draws from."""
-    _default[:] = [generator]
+    return make_generator()
 
 
 def manual_seed(seed: int) -> Generator:
     """Seed the stream that everything draws from."""
     return default_generator().manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """The seed of the default stream."""
+    return default_generator().initial_seed()
+
+
+def seed() -> int:
+    """Seed the default stream with a number that nobody chose, and tell it."""
+    return default_generator().seed()
 
 
 def get_rng_state() -> Tensor:

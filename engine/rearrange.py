@@ -1,4 +1,4 @@
-"""Tensors in, their elements in other places out: cuts, joins, rolls, triangles, diagonals.
+"""Tensors in, their elements in other places out: cuts, rolls, turns, repeats, diagonals.
 
 All are slices, reshapes, concatenations and interior paddings, so none copies more than it must.
 """
@@ -6,21 +6,25 @@ All are slices, reshapes, concatenations and interior paddings, so none copies m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from engine.arithmetic import add
 from engine.dispatch import (
     apply,
     axis_of,
     broadcast_together,
     cast,
-    common_dtype,
     describe,
     known_sizes,
+    scalar,
 )
-from engine.errors import ShapeError, message
+from engine.dtypes import int64
+from engine.errors import OutOfRange, ShapeError, Unsupported, message
+from engine.gathering import counted, index_select
 from engine.locate import user_location
+from engine.modes import modes
 from engine.shaping import cat, expand, flip, permute, reshape, sizes, transpose, unsqueeze
+from engine.state import TensorState
 from ir.dims import Size, product
 
 if TYPE_CHECKING:
@@ -28,22 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "adjoint",
-    "atleast_1d",
-    "atleast_2d",
-    "atleast_3d",
     "broadcast_tensors",
     "broadcast_to",
-    "chunk",
-    "column_stack",
-    "concat",
-    "concatenate",
     "diag",
     "diag_embed",
+    "diagflat",
     "diagonal",
-    "dstack",
     "fliplr",
     "flipud",
-    "hstack",
     "meshgrid",
     "moveaxis",
     "movedim",
@@ -52,21 +48,15 @@ __all__ = [
     "repeat_interleave",
     "roll",
     "rot90",
-    "row_stack",
     "select",
-    "split",
-    "split_with_sizes",
     "swapaxes",
     "swapdims",
-    "tensor_split",
     "tile",
-    "unbind",
     "unflatten",
-    "vstack",
 ]
 
 
-def _cut(x: Tensor, axis: int, start: Any, stop: Any) -> Tensor:
+def cut(x: Tensor, axis: int, start: Any, stop: Any) -> Tensor:
     """``x[..., start:stop, ...]`` along ``axis``."""
     out: Tensor = x[(slice(None),) * axis + (slice(start, stop),)]
     return out
@@ -76,15 +66,30 @@ def _axis(x: Tensor, dim: int) -> int:
     return axis_of(dim, len(x.value.type.shape))
 
 
-def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """``length`` elements along ``dim`` from ``start`` on."""
+def narrow(x: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """``length`` elements along ``dim`` from ``start`` (a number or a 0-d integer tensor) on."""
     axis = _axis(x, dim)
+    has_dimensions(x, "narrow")
+    kind = start.value.type if isinstance(start, TensorState) else None
+    if kind and (kind.shape or kind.dtype.kind not in "iu"):
+        text = f"narrow(): start must be an integer without dimensions, not {kind}"
+        raise ShapeError(message(user_location(), text))
+    if kind and modes.trace is not None:
+        first: Any = start
+        return index_select(x, axis, add(counted(x, (length,), 0), first))
+    start = int(start)
     size = x.value.type.shape[axis]
-    start = start + size if start < 0 else start  # type: ignore[assignment]
+    start = start + size if start < 0 else start
     if isinstance(size, int) and not (0 <= start <= size and 0 <= length <= size - start):
         text = f"narrow({describe(x)}): {start} + {length} is outside dimension {dim}"
-        raise IndexError(message(user_location(), text))
-    return _cut(x, axis, start, start + length)
+        raise OutOfRange(message(user_location(), text))
+    return cut(x, axis, start, start + length)
+
+
+def has_dimensions(x: Tensor, op: str) -> None:
+    if not x.value.type.shape:
+        text = f"{op}() of a tensor without dimensions"
+        raise OutOfRange(message(user_location(), text))
 
 
 def select(x: Tensor, dim: int, index: int) -> Tensor:
@@ -93,122 +98,27 @@ def select(x: Tensor, dim: int, index: int) -> Tensor:
     return out
 
 
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along ``dim``, without that axis."""
-    (size,) = known_sizes((x.value.type.shape[_axis(x, dim)],))
-    return tuple(select(x, dim, at) for at in range(size))
-
-
-def split_with_sizes(x: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Consecutive parts of the given sizes along ``dim``."""
-    axis, at, parts = _axis(x, dim), 0, []
-    total = x.value.type.shape[axis]
-    if sum(split_sizes) != total:
-        text = f"split({describe(x)}): the sizes {list(split_sizes)} do not add up to {total}"
-        raise ShapeError(message(user_location(), text))
-    for size in split_sizes:
-        parts.append(_cut(x, axis, at, at + size))
-        at += size
-    return tuple(parts)
-
-
-def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts of one size (the last may be smaller), or of the sizes of a list."""
-    if not isinstance(split_size_or_sections, int):
-        return split_with_sizes(x, split_size_or_sections, dim)
-    (total,) = known_sizes((x.value.type.shape[_axis(x, dim)],))
-    size = split_size_or_sections
-    if size < 0 or (size == 0 and total):
-        text = f"split({describe(x)}): the size must be positive, not {size}"
-        raise ShapeError(message(user_location(), text))
-    starts = range(0, total, size) if total else [0]
-    return split_with_sizes(x, [min(size, total - at) for at in starts], dim)
-
-
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` parts of one size; the last may be smaller."""
-    if chunks <= 0:
-        raise ShapeError(message(user_location(), f"chunk() into {chunks} parts"))
-    (total,) = known_sizes((x.value.type.shape[_axis(x, dim)],))
-    if not total:
-        return split_with_sizes(x, [0] * chunks, dim)
-    return split(x, -(-total // chunks), dim)
-
-
-def tensor_split(x: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """So many parts, the first ones larger by one where needed; or parts cut at indices."""
-    axis = _axis(x, dim)
-    (total,) = known_sizes((x.value.type.shape[axis],))
-    if isinstance(indices_or_sections, int):
-        small, more = divmod(total, indices_or_sections)
-        parts = [small + 1] * more + [small] * (indices_or_sections - more)
-        return split_with_sizes(x, parts, dim)
-    cuts = [0, *indices_or_sections, total]
-    return tuple(_cut(x, axis, a, max(a, b)) for a, b in pairwise(cuts))
-
-
-def _joined(tensors: Sequence[Tensor], dim: int) -> Tensor:
-    dtype = common_dtype(tensors)
-    return cat([cast(x, dtype) for x in tensors], dim)
-
-
-def concat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors one after another along ``dim``."""
-    return cat(tensors, dim)
-
-
-def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Side by side: along axis 1, vectors along axis 0."""
-    parts = [atleast_1d(x) for x in tensors]
-    return _joined(parts, 0 if len(parts[0].value.type.shape) == 1 else 1)
-
-
-def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    """One below another; vectors are rows."""
-    return _joined([atleast_2d(x) for x in tensors], 0)
-
-
-def dstack(tensors: Sequence[Tensor]) -> Tensor:
-    """One behind another, along axis 2."""
-    return _joined([atleast_3d(x) for x in tensors], 2)
-
-
-def column_stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Side by side; vectors are columns."""
-    return hstack([reshape(x, (-1, 1)) if x.ndim <= 1 else x for x in tensors])
-
-
-def atleast_1d(x: Tensor) -> Tensor:
-    """With at least one axis."""
-    return x if x.value.type.shape else reshape(x, (1,))
-
-
-def atleast_2d(x: Tensor) -> Tensor:
-    """With at least two axes; a vector is a row."""
-    return x if len(x.value.type.shape) > 1 else unsqueeze(atleast_1d(x), 0)
-
-
-def atleast_3d(x: Tensor) -> Tensor:
-    """With at least three axes; a matrix gets its new axis last."""
-    return x if len(x.value.type.shape) > 2 else unsqueeze(atleast_2d(x), -1)
-
-
 def roll(x: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """Elements moved on by ``shifts`` along ``dims``; those pushed out enter at the front."""
     if dims is None or dims == ():
         shape = x.value.type.shape
+        if len(_listed(shifts)) != 1:
+            text = f"roll() by shifts {shifts} needs as many dims"
+            raise ShapeError(message(user_location(), text))
         return reshape(roll(reshape(x, (-1,)), shifts, 0), shape) if shape else x.clone()
     moves, axes = _listed(shifts), _listed(dims)
     if len(moves) != len(axes):
         text = f"roll() by {len(moves)} shifts along {len(axes)} dimensions"
         raise ShapeError(message(user_location(), text))
+    if x.value.type.numel == 0:
+        return x.clone()
+    has_dimensions(x, "roll")
     for shift, dim in zip(moves, axes, strict=True):
         axis = _axis(x, dim)
-        size = x.value.type.shape[axis] if x.value.type.shape else 0
-        (size,) = known_sizes((size,))
-        at = -shift % size if size else 0
+        (size,) = known_sizes((x.value.type.shape[axis],))
+        at = -shift % size
         if at != 0:
-            x = cat([_cut(x, axis, at, None), _cut(x, axis, 0, at)], axis)
+            x = cat([cut(x, axis, at, None), cut(x, axis, 0, at)], axis)
     return x
 
 
@@ -233,6 +143,15 @@ def adjoint(x: Tensor) -> Tensor:
     return transpose(x, -2, -1)
 
 
+def matrix_transpose(x: Tensor, name: str) -> Tensor:
+    """What ``x.mT``, ``x.mH`` and ``x.H`` are."""
+    rank = len(x.value.type.shape)
+    if rank == 1 or (name == "H" and rank > 2):
+        text = f"{name} takes matrices, not {describe(x)}"
+        raise ShapeError(message(user_location(), text))
+    return transpose(x, -2, -1)
+
+
 def fliplr(x: Tensor) -> Tensor:
     """The order along axis 1 reversed."""
     return flip(x, 1)
@@ -240,11 +159,16 @@ def fliplr(x: Tensor) -> Tensor:
 
 def flipud(x: Tensor) -> Tensor:
     """The order along axis 0 reversed."""
+    has_dimensions(x, "flipud")
     return flip(x, 0)
 
 
 def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by ``k`` quarters in the plane of two axes, from the first towards the second."""
+    rank = len(x.value.type.shape)
+    if len(dims) != 2 or rank < 2 or axis_of(dims[0], rank) == axis_of(dims[1], rank):
+        text = f"rot90({describe(x)}) turns in a plane of two axes, not {list(dims)}"
+        raise ShapeError(message(user_location(), text))
     a, b = dims
     if k % 4 == 1:
         return transpose(flip(x, b), a, b)
@@ -282,13 +206,45 @@ def tile(x: Tensor, *dims: Any) -> Tensor:
     return repeat(x, (1,) * (len(x.value.type.shape) - len(times)) + tuple(times))
 
 
-def repeat_interleave(x: Tensor, repeats: int, dim: int | None = None) -> Tensor:
-    """Each element (slice of ``dim``) ``repeats`` times in a row; the flat tensor for None."""
+def repeat_interleave(
+    x: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each element (slice of ``dim``) ``repeats`` times in a row; the flat tensor for None.
+
+    ``repeats`` is a number or a vector, one count for each; inside ``jit`` a tensor needs
+    ``output_size``, the sum of it. ``repeat_interleave(counts)`` gives the positions themselves.
+    """
+    if repeats is None:
+        return _repeated_places(x, output_size)
     if dim is None:
-        return repeat_interleave(reshape(x, (-1,)), repeats, 0)
+        return repeat_interleave(reshape(x, (-1,)), repeats, 0, output_size=output_size)
     axis, shape = _axis(x, dim), x.value.type.shape
-    wide = expand(unsqueeze(x, axis + 1), *shape[: axis + 1], repeats, *shape[axis + 1 :])
-    return reshape(wide, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :])).clone()
+    if isinstance(repeats, TensorState) and (repeats.value.type.numel != 1 or modes.trace):
+        counts: Any = repeats
+        if counts.numel() == 1:
+            counts = expand(reshape(counts, (1,)), shape[axis])
+        if len(counts.shape) != 1 or counts.shape[0] != shape[axis]:
+            text = f"repeat_interleave({describe(x)}): {describe(counts)} is not one count for each"
+            raise ShapeError(message(user_location(), text))
+        return index_select(x, axis, _repeated_places(counts, output_size))
+    times = int(repeats)
+    wide = expand(unsqueeze(x, axis + 1), *shape[: axis + 1], times, *shape[axis + 1 :])
+    return reshape(wide, (*shape[:axis], shape[axis] * times, *shape[axis + 1 :])).clone()
+
+
+def _repeated_places(counts: Tensor, total: int | None) -> Tensor:
+    """Position ``i`` as often as ``counts[i]`` says: how many runs have ended up to each place."""
+    if len(counts.value.type.shape) != 1 or counts.value.type.dtype.kind not in "iu":
+        text = f"repeat_interleave() takes a vector of integers as counts, not {describe(counts)}"
+        raise ShapeError(message(user_location(), text))
+    if total is None and modes.trace is not None:
+        text = f"repeat_interleave() by {describe(counts)} inside jit: the size depends on data"
+        raise Unsupported(message(user_location(), text, "give output_size"))
+    size = int(counts.sum()) if total is None else total
+    ends = apply("cumsum", cast(counts, int64), axis=0)
+    ones = scalar(counts, 1, int64, counts.value.type.shape)
+    stops = apply("put_along", ones, ends, axis=0, extent=size + 1)
+    return apply("cumsum", stops, axis=0)[:size]
 
 
 def ravel(x: Tensor) -> Tensor:
@@ -321,11 +277,11 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     """The elements ``[i, i + offset]`` of axes ``dim1`` and ``dim2``, along a new last axis."""
     x = movedim(x, (dim1, dim2), (-2, -1))
     rank = len(x.value.type.shape)
-    x = _cut(x, rank - 1, min(max(offset, 0), x.shape[-1]), None)
-    x = _cut(x, rank - 2, min(max(-offset, 0), x.shape[-2]), None)
+    x = cut(x, rank - 1, min(max(offset, 0), x.shape[-1]), None)
+    x = cut(x, rank - 2, min(max(-offset, 0), x.shape[-2]), None)
     size = min(x.shape[-2:])
     head = x.value.type.shape[:-2]
-    square = _cut(_cut(x, rank - 1, 0, size), rank - 2, 0, size)
+    square = cut(cut(x, rank - 1, 0, size), rank - 2, 0, size)
     flat = reshape(square, (*head, size * size))
     return flat if not size else flat[(..., slice(None, None, size + 1))]
 
@@ -348,6 +304,11 @@ def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Te
     return movedim(reshape(flat, (*head, size, size)), (-2, -1), (dim1, dim2))
 
 
+def diagflat(x: Tensor, offset: int = 0) -> Tensor:
+    """All elements as the diagonal of a matrix, zeros beside it."""
+    return diag_embed(ravel(x), offset)
+
+
 def diag(x: Tensor, diagonal: int = 0) -> Tensor:
     """A vector as a matrix's diagonal, or a matrix's diagonal as a vector."""
     rank = len(x.value.type.shape)
@@ -359,4 +320,4 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
 
 _diagonal = diagonal
 swapaxes = swapdims = transpose
-concatenate, row_stack, moveaxis = concat, vstack, movedim
+moveaxis = movedim

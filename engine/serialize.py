@@ -24,12 +24,15 @@ from engine.creation import from_numpy
 from engine.errors import EngineError, message
 from engine.locate import user_location
 from engine.tensor import Tensor
+from ir.types import BF16
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 _TREE, _DIGESTS = "tracefuse.tree", "tracefuse.digests"
 _LONGEST_HEADER = 100_000_000  # the format's own bound
-_DTYPES = {
+_DTYPES: dict[str, Any] = {
+    "F16": np.float16,
+    "BF16": BF16,
     "F32": np.float32,
     "F64": np.float64,
     "I8": np.int8,

@@ -1,4 +1,4 @@
-"""Tensors in, the same elements in other shapes out, and products of matrices.
+"""Tensors in, the same elements in other shapes out.
 
 Results of reshapes, transposes, slices and expansions share memory with their operand, as
 PyTorch's views do.
@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine.dispatch import (
     apply,
     axis_of,
-    broadcast_shape,
     cast,
     common_dtype,
     describe,
-    expand_to,
     known_sizes,
     view as view_of,
 )
-from engine.errors import ShapeError, message
+from engine.errors import DTypeError, ShapeError, Unsupported, message
 from engine.locate import user_location
+from engine.state import TensorState
 from ir.dims import Size, divide, product
 
 if TYPE_CHECKING:
@@ -35,17 +36,22 @@ def sizes(shape: Sequence[Any]) -> tuple[Size, ...]:
     return tuple(s if not hasattr(s, "__index__") else s.__index__() for s in shape)
 
 
-def reshape(x: Tensor, *shape: Any) -> Tensor:
+def reshape(x: Tensor, *size: Any, shape: Any = None) -> Tensor:
     """The elements in another shape; one size may be -1."""
-    wanted = sizes(shape)
+    wanted = sizes(size if shape is None else (shape,))
     own = x.value.type
+    if len(wanted) == 1 and isinstance(wanted[0], np.dtype | type | str):
+        text = f"view() of {describe(x)} as another dtype: its bytes would be read anew"
+        raise Unsupported(message(user_location(), text, "to(dtype) converts the values"))
     unknown = [a for a, s in enumerate(wanted) if isinstance(s, int) and s == -1]
     if unknown:
         rest = product(s for a, s in enumerate(wanted) if a != unknown[0])
         try:
-            free = divide(own.numel, rest) if rest != 0 else 0
             if len(unknown) > 1:
                 raise ValueError("only one size can be -1")
+            if rest == 0:
+                raise ValueError("-1 could be any size")
+            free = divide(own.numel, rest)
         except ValueError as error:
             text = f"cannot view {describe(x)} as {list(wanted)}: {error}"
             raise ShapeError(message(user_location(), text)) from None
@@ -70,10 +76,10 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(x, (*shape[:first], merged, *shape[last + 1 :]))
 
 
-def permute(x: Tensor, *dims: Any) -> Tensor:
+def permute(x: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """The axes in another order."""
     rank = len(x.value.type.shape)
-    perm = tuple(axis_of(d, rank) for d in known_sizes(sizes(dims)))
+    perm = tuple(axis_of(d, rank) for d in _listed(axes, dims))
     return view_of("transpose", x, perm=perm)
 
 
@@ -81,7 +87,8 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged."""
     perm = list(range(len(x.value.type.shape)))
     a, b = axis_of(dim0, len(perm)), axis_of(dim1, len(perm))
-    perm[a], perm[b] = b, a
+    if perm:
+        perm[a], perm[b] = b, a
     return view_of("transpose", x, perm=tuple(perm))
 
 
@@ -127,72 +134,51 @@ def expand_as(x: Tensor, other: Tensor) -> Tensor:
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors one after another along ``dim``."""
-    if not tensors:
-        raise ShapeError(message(user_location(), "cat() of no tensors"))
+    """The tensors one after another along ``dim``; empty vectors [0] fit beside anything."""
+    _tensors(tensors, "cat")
     dtype = common_dtype(tensors)
-    axis = axis_of(dim, len(tensors[0].value.type.shape))
-    return apply("concatenate", *[cast(x, dtype) for x in tensors], axis=axis)
+    parts = [cast(x, dtype) for x in tensors if x.value.type.shape != (0,)] or list(tensors[:1])
+    if not all(x.value.type.shape for x in parts):
+        text = "cat() of tensors without dimensions"
+        raise ShapeError(message(user_location(), text, "stack() makes a dimension"))
+    axis = axis_of(dim, len(parts[0].value.type.shape))
+    if len({len(x.value.type.shape) for x in parts}) > 1:
+        listed = ", ".join(describe(x) for x in parts)
+        text = f"cat({listed}): the numbers of dimensions differ"
+        raise ShapeError(message(user_location(), text))
+    return apply("concatenate", *[cast(x, dtype) for x in parts], axis=axis)
+
+
+def _tensors(given: Any, op: str) -> None:
+    if not isinstance(given, Sequence) or not all(isinstance(x, TensorState) for x in given):
+        text = f"{op}() takes a sequence of tensors, not {given!r}"
+        raise DTypeError(message(user_location(), text))
+    if not given:
+        raise ShapeError(message(user_location(), f"{op}() of no tensors"))
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors along a new axis ``dim``."""
-    return cat([unsqueeze(x, dim) for x in tensors], dim)
+    _tensors(tensors, "stack")
+    first = tensors[0].value.type.shape
+    if any(x.value.type.shape != first for x in tensors):
+        listed = ", ".join(describe(x) for x in tensors)
+        raise ShapeError(message(user_location(), f"stack({listed}): the shapes differ"))
+    axis = axis_of(dim, len(first) + 1)
+    return cat([unsqueeze(x, axis) for x in tensors], axis)
 
 
-def flip(x: Tensor, *dims: Any) -> Tensor:
-    """The order along ``dims`` reversed."""
-    rank = len(x.value.type.shape)
-    return apply("flip", x, axes=tuple(axis_of(d, rank) for d in known_sizes(sizes(dims))))
-
-
-def matmul(x: Tensor, other: Tensor) -> Tensor:
-    """``x @ other``: vectors, matrices, and batches of matrices that broadcast."""
-    left, right = x.value.type.shape, other.value.type.shape
-    if not left or not right:
-        raise ShapeError(message(user_location(), "matmul() takes no 0-d tensors"))
-    rows = max(len(right) - 2, 0)
-    if left[-1] != right[rows]:
-        text = (
-            f"matmul({describe(x)}, {describe(other)}): inner sizes differ, "
-            f"{left[-1]} and {right[rows]}"
-        )
+def flip(x: Tensor, *axes: Any, dims: Any = None) -> Tensor:
+    """The order along ``dims`` reversed: ``flip(x, 0, 1)``, ``flip(x, (0, 1))``, by name too."""
+    shape = x.value.type.shape
+    named = tuple(axis_of(d, len(shape)) for d in _listed(axes, dims))
+    if len(set(named)) != len(named):
+        text = f"flip({describe(x)}): a dimension appears more than once in {named}"
         raise ShapeError(message(user_location(), text))
-    if len(right) <= 2:
-        return _dot(x, other, (len(left) - 1,), (rows,), ((), ()))
-    if len(left) == 1:
-        return squeeze(matmul(unsqueeze(x, 0), other), -2)
-    batch = broadcast_shape(
-        [x.value.type.with_shape(left[:-2]), other.value.type.with_shape(right[:-2])], "matmul"
-    )
-    x = expand_to(x, (*batch, *left[-2:]))
-    other = expand_to(other, (*batch, *right[-2:]))
-    axes = tuple(range(len(batch)))
-    return _dot(x, other, (len(batch) + 1,), (len(batch),), (axes, axes))
+    return apply("flip", x, axes=named) if shape else x.clone()
 
 
-def _dot(a: Tensor, b: Tensor, left: Any, right: Any, batch: Any) -> Tensor:
-    return apply("dot", a, b, contract=(left, right), batch=batch)
-
-
-def mm(x: Tensor, other: Tensor) -> Tensor:
-    """The product of two matrices."""
-    _ranks("mm", x, other, 2)
-    return matmul(x, other)
-
-
-def bmm(x: Tensor, other: Tensor) -> Tensor:
-    """The products of two batches of matrices."""
-    _ranks("bmm", x, other, 3)
-    return matmul(x, other)
-
-
-def rmatmul(x: Tensor, other: Any) -> Tensor:
-    """``other @ x`` for an array ``other``."""
-    return matmul(x._plain._from_array(other), x)
-
-
-def _ranks(name: str, x: Tensor, other: Tensor, rank: int) -> None:
-    if len(x.value.type.shape) != rank or len(other.value.type.shape) != rank:
-        text = f"{name}({describe(x)}, {describe(other)}) takes tensors of {rank} dimensions"
-        raise ShapeError(message(user_location(), text))
+def _listed(axes: Sequence[Any], dims: Any) -> tuple[int, ...]:
+    """Dimensions given one by one, as a sequence, or by the keyword ``dims``."""
+    given = axes if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
+    return known_sizes(sizes(given))

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from engine.arithmetic import le, lt
-from engine.dispatch import apply, axis_of, cast, describe, record
+from engine.arithmetic import ge, lt
+from engine.dispatch import apply, axis_of, cast, describe, scalar
 from engine.dtypes import int64
-from engine.errors import ShapeError, message
+from engine.errors import DTypeError, ShapeError, message
+from engine.gathering import counted, gather, nonempty
 from engine.locate import user_location
 from engine.shaping import expand, reshape, squeeze, unsqueeze
 from engine.state import TensorState
-from ir import make
 from ir.types import I32
 
 if TYPE_CHECKING:
@@ -35,20 +35,20 @@ class Sorted(NamedTuple):
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The positions that put ``input`` in order along ``dim``; always stable, NaN is largest."""
     shape = input.value.type.shape
-    if not shape:
-        return cast(input * 0, int64)
     axis = axis_of(dim, len(shape))
+    if not shape:
+        return scalar(input, 0, int64)
     places = apply("rank", input, axis=axis, descending=descending)
     # Each place is taken once, so what is added up there is the one position that belongs there.
-    own = input._plain._from_value(record(make.iota(shape, axis, int64), ()))
+    own = counted(input, shape, axis)
     return apply("put_along", own, places, axis=axis, extent=shape[axis])
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Sorted:
     """Values in order along ``dim`` and their positions; equal ones keep their order."""
-    if not input.value.type.shape:
-        return Sorted(input.clone(), argsort(input))
     order = argsort(input, dim, descending)
+    if not input.value.type.shape or input.value.type.numel == 0:
+        return Sorted(input.clone(), order)
     axis = axis_of(dim, len(input.value.type.shape))
     return Sorted(apply("take_along", input, order, axis=axis), order)
 
@@ -60,27 +60,36 @@ def msort(input: Tensor) -> Tensor:
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
     """The ``k`` largest (or smallest) values along ``dim``, best first, and their positions."""
-    axis = axis_of(dim, len(input.value.type.shape))
-    size = input.value.type.shape[axis]
+    x = input if input.value.type.shape else reshape(input, (1,))
+    axis = axis_of(dim, len(x.value.type.shape))
+    size = x.value.type.shape[axis]
     if isinstance(size, int) and not 0 <= k <= size:
         text = f"topk({describe(input)}, {k}): dim {axis} holds {size} elements"
         raise ShapeError(message(user_location(), text))
-    first = (*[slice(None)] * axis, slice(0, k))
-    order = argsort(input, axis, descending=largest)[first]
-    return Sorted(apply("take_along", input, order, axis=axis), order)
+    found = _chosen(x, axis, slice(0, k), largest)
+    if input.value.type.shape or k == 0:
+        return found
+    return Sorted(reshape(found.values, ()), reshape(found.indices, ()))
+
+
+def _chosen(x: Tensor, axis: int, places: slice, descending: bool) -> Sorted:
+    """The elements at ``places`` of the sorted axis."""
+    order = argsort(x, axis, descending=descending)[(*[slice(None)] * axis, places)]
+    return Sorted(apply("take_along", nonempty(x, axis), order, axis=axis), order)
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Sorted:
     """The ``k``-th smallest value (counted from 1) along ``dim``, and its position."""
-    axis = axis_of(dim, len(input.value.type.shape))
-    size = input.value.type.shape[axis]
+    x = input if input.value.type.shape else reshape(input, (1,))
+    axis = axis_of(dim, len(x.value.type.shape))
+    size = x.value.type.shape[axis]
     if isinstance(size, int) and not 1 <= k <= size:
         text = f"kthvalue({describe(input)}, {k}): k runs from 1 to {size}"
         raise ShapeError(message(user_location(), text))
-    at = (*[slice(None)] * axis, slice(k - 1, k))
-    order = argsort(input, axis)[at]
-    values = apply("take_along", input, order, axis=axis)
-    return Sorted(values, order) if keepdim else Sorted(squeeze(values, axis), squeeze(order, axis))
+    values, order = _chosen(x, axis, slice(k - 1, k), False)
+    if keepdim and input.value.type.shape:
+        return Sorted(values, order)
+    return Sorted(squeeze(values, axis), squeeze(order, axis))
 
 
 def searchsorted(
@@ -89,29 +98,62 @@ def searchsorted(
     *,
     out_int32: bool = False,
     right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
 ) -> Tensor:
     """Where ``input`` [..., m] would go into rows that are sorted along the last dim [..., n].
 
-    A position is the number of elements smaller (``right``: not larger) than the value.
+    A position is the number of elements smaller (``right``, or ``side`` "right": not larger) than
+    the value. ``sorter`` gives the order of rows that are not sorted.
     """
+    if side not in {None, "left", "right"} or (side == "left" and right):
+        text = f"searchsorted(): side is 'left' or 'right', not {side!r} with right={right}"
+        raise ShapeError(message(user_location(), text))
     value: Any = input
     if not isinstance(value, TensorState):
         value = sorted_sequence._plain._from_array(np.asarray(value))
-    values = cast(value, sorted_sequence.value.type.dtype)
-    rows = unsqueeze(sorted_sequence, -2)
-    if len(sorted_sequence.value.type.shape) == 1:
-        flat = reshape(values, (-1, 1))
-        rows = expand(rows, flat.value.type.shape[0], sorted_sequence.value.type.shape[0])
-    else:
-        flat = unsqueeze(values, -1)
-    below = le(rows, flat) if right else lt(rows, flat)
+    rows = sorted_sequence if sorter is None else _in_order(sorted_sequence, sorter)
+    _check_rows(rows, value)
+    below = _compared(rows, value, right or side == "right")
     count = cast(below, int64).sum(-1)
-    out = reshape(count, values.value.type.shape)
+    out = reshape(count, value.value.type.shape)
     return cast(out, I32) if out_int32 else out
+
+
+def _in_order(rows: Tensor, sorter: Tensor) -> Tensor:
+    kind = sorter.value.type
+    if kind.dtype != int64 or kind.shape != rows.value.type.shape:
+        text = f"searchsorted({describe(rows)}): the sorter must be int64 of the same shape"
+        raise ShapeError(message(user_location(), f"{text}, not {describe(sorter)}"))
+    return gather(rows, -1, sorter)
+
+
+def _check_rows(rows: Tensor, values: Tensor) -> None:
+    kind, other = rows.value.type, values.value.type
+    if kind.dtype != other.dtype and other.shape:
+        text = f"searchsorted({describe(rows)}, {describe(values)}): the dtypes must be equal"
+        raise DTypeError(message(user_location(), text))
+    if not kind.shape or (len(kind.shape) != 1 and kind.shape[:-1] != other.shape[:-1]):
+        text = f"searchsorted({describe(rows)}, {describe(values)}): the rows do not match"
+        raise ShapeError(message(user_location(), text))
+
+
+def _compared(rows: Tensor, values: Tensor, right: bool) -> Tensor:
+    """Whether each element of a row comes before each value: [..., m, n]; NaN is the largest."""
+    length = rows.value.type.shape[-1]
+    if len(rows.value.type.shape) == 1:
+        flat = reshape(values, (values.value.type.numel, 1))
+        wide = expand(unsqueeze(rows, 0), flat.value.type.shape[0], length)
+    else:
+        flat, wide = unsqueeze(values, -1), unsqueeze(rows, -2)
+    return ~lt(flat, wide) if right else ~ge(wide, flat)
 
 
 def bucketize(
     input: Tensor | float, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
 ) -> Tensor:
     """The bucket of each value between one row of sorted ``boundaries``."""
+    if len(boundaries.value.type.shape) != 1:
+        text = f"bucketize() takes a vector of boundaries, not {describe(boundaries)}"
+        raise ShapeError(message(user_location(), text))
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)

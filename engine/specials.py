@@ -25,6 +25,8 @@ from engine.arithmetic import (
     maximum,
     mul,
     rpow,
+    rsub,
+    sign,
     sqrt,
     sub,
     where,
@@ -37,30 +39,39 @@ if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 __all__ = [
+    "absolute",
     "addcdiv",
     "addcmul",
     "clamp_max",
     "clamp_min",
+    "clip",
     "copysign",
+    "divide",
     "exp2",
     "fix",
+    "float_power",
     "fmax",
     "fmin",
     "fmod",
     "frac",
     "heaviside",
     "hypot",
+    "ldexp",
     "lerp",
     "log2",
     "log10",
     "logaddexp",
     "logaddexp2",
     "logit",
+    "multiply",
     "nan_to_num",
     "negative",
     "positive",
     "round",
+    "rsub",
     "sgn",
+    "subtract",
+    "true_divide",
     "trunc",
     "xlog1py",
     "xlogy",
@@ -205,7 +216,8 @@ def heaviside(x: Tensor, values: Tensor) -> Tensor:
 def copysign(x: Tensor, other: Operand) -> Tensor:
     """The size of ``x`` with the sign of ``other``, that of -0.0 included."""
     a, b = floats(x, other)
-    return where(negative_sign(a) == negative_sign(b), a, -a)
+    out = where(negative_sign(a) == negative_sign(b), a, -a)
+    return where(a == 0, out.detach(), out) if a.requires_grad else out
 
 
 def nan_to_num(
@@ -249,8 +261,23 @@ def clamp_max(x: Tensor, max: Operand) -> Tensor:
 
 def sgn(x: Tensor) -> Tensor:
     """-1, 0 or 1; 0 for NaN."""
-    out = apply("sign", x)
-    return where(isnan(out), 0.0, out) if is_float(x.value.type.dtype) else out
+    return sign(x)
+
+
+def float_power(x: Operand, exponent: Operand) -> Tensor:
+    """``x ** exponent`` in float64."""
+    a, b = operands(x, exponent, dtype=F64, op="float_power")
+    return apply("pow", a, b)
+
+
+def ldexp(x: Tensor, other: Tensor) -> Tensor:
+    """``x * 2**other``."""
+    return mul(x, exp2(other))
+
+
+def true_divide(x: Tensor, other: Operand) -> Tensor:
+    """``x / other``."""
+    return div(x, other)
 
 
 def positive(x: Tensor) -> Tensor:
@@ -264,3 +291,4 @@ def negative(x: Tensor) -> Tensor:
 
 
 fix = trunc
+absolute, clip, divide, multiply, subtract = abs, clamp, div, mul, sub

@@ -11,9 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import arithmetic, autograd, gathering, indexing, inplace, reductions, shaping, sorting
-from engine.dispatch import apply, cast, known_sizes
-from engine.dtypes import as_dtype, bool_, float32, float64, int32, int64
+from engine import (
+    arithmetic,
+    autograd,
+    bits,
+    gathering,
+    indexing,
+    inplace,
+    products,
+    rearrange,
+    reductions,
+    shaping,
+    sorting,
+)
+from engine.dispatch import apply, cast
+from engine.dtypes import as_dtype, bfloat16, bool_, float16, float32, float64, int32, int64
 from engine.errors import ShapeError, TraceError, message
 from engine.locate import user_location
 from engine.methods import Methods
@@ -248,6 +260,14 @@ class Tensor(Methods, TensorState):
         """As float32."""
         return cast(self, float32)
 
+    def half(self) -> Tensor:
+        """As float16."""
+        return cast(self, float16)
+
+    def bfloat16(self) -> Tensor:
+        """As bfloat16."""
+        return cast(self, bfloat16)
+
     def double(self) -> Tensor:
         """As float64."""
         return cast(self, float64)
@@ -267,14 +287,6 @@ class Tensor(Methods, TensorState):
     def type(self, dtype: Any = None) -> Any:
         """As another dtype."""
         return str(self.dtype) if dtype is None else self.to(dtype)
-
-    def new_zeros(self, *shape: Any) -> Tensor:
-        """Zeros of this dtype."""
-        return self._plain._from_array(np.zeros(known_sizes(shaping.sizes(shape)), self.dtype))
-
-    def new_tensor(self, data: Any) -> Tensor:
-        """``data`` of this dtype."""
-        return self._plain._from_array(np.array(data, self.dtype))
 
     backward = autograd.backward
 
@@ -319,16 +331,20 @@ class Tensor(Methods, TensorState):
         arithmetic.logical_or,
         arithmetic.logical_xor,
     )
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+    __lshift__, __rshift__ = bits.bitwise_left_shift, bits.bitwise_right_shift
+    __rlshift__, __rrshift__ = bits.reversed_left_shift, bits.reversed_right_shift
     __eq__, __ne__ = arithmetic.equals, arithmetic.differs
     __lt__, __le__ = arithmetic.lt, arithmetic.le
     __gt__, __ge__ = arithmetic.gt, arithmetic.ge
 
     # reductions
     sum, prod, mean = reductions.sum, reductions.prod, reductions.mean
-    var, std, norm = reductions.var, reductions.std, reductions.norm
     max, min, amax, amin = reductions.max, reductions.min, reductions.amax, reductions.amin
     argmax, argmin = reductions.argmax, reductions.argmin
     any, all = reductions.any, reductions.all
+    aminmax, count_nonzero = reductions.aminmax, reductions.count_nonzero
+    nansum, nanmean = reductions.nansum, reductions.nanmean
     softmax, log_softmax = reductions.softmax, reductions.log_softmax
     logsumexp = reductions.logsumexp
 
@@ -337,12 +353,10 @@ class Tensor(Methods, TensorState):
     permute, transpose, t = shaping.permute, shaping.transpose, shaping.t
     squeeze, unsqueeze, flip = shaping.squeeze, shaping.unsqueeze, shaping.flip
     expand, expand_as = shaping.expand, shaping.expand_as
-    matmul, mm, bmm = shaping.matmul, shaping.mm, shaping.bmm
-    __matmul__, __rmatmul__ = shaping.matmul, shaping.rmatmul
+    __matmul__, __rmatmul__ = products.matmul, products.rmatmul
     __getitem__, __setitem__ = indexing.getitem, indexing.setitem
     gather, index_select, cumsum = gathering.gather, gathering.index_select, gathering.cumsum
-    take_along_dim, scatter_add = gathering.take_along_dim, gathering.scatter_add
-    index_add = gathering.index_add
+    take_along_dim, take = gathering.take_along_dim, gathering.take
     sort, argsort, topk = sorting.sort, sorting.argsort, sorting.topk
     msort, kthvalue = sorting.msort, sorting.kthvalue
 
@@ -360,7 +374,17 @@ class Tensor(Methods, TensorState):
     @property
     def mT(self) -> Tensor:
         """The last two axes exchanged."""
-        return shaping.transpose(self, -2, -1)
+        return rearrange.matrix_transpose(self, "mT")
+
+    @property
+    def H(self) -> Tensor:
+        """A matrix transposed; the numbers are real."""
+        return rearrange.matrix_transpose(self, "H")
+
+    @property
+    def mH(self) -> Tensor:
+        """The last two axes exchanged."""
+        return rearrange.matrix_transpose(self, "mH")
 
     # in place
     add_, sub_, mul_, div_ = inplace.add_, inplace.sub_, inplace.mul_, inplace.div_
@@ -368,10 +392,14 @@ class Tensor(Methods, TensorState):
     addcmul_, addcdiv_, lerp_ = inplace.addcmul_, inplace.addcdiv_, inplace.lerp_
     clamp_, relu_, masked_fill_ = inplace.clamp_, inplace.relu_, inplace.masked_fill_
     fill_, zero_, copy_ = inplace.fill_, inplace.zero_, inplace.copy_
-    uniform_, normal_ = inplace.uniform_, inplace.normal_
     __iadd__, __isub__ = inplace.add_, inplace.sub_
     __imul__, __itruediv__ = inplace.mul_, inplace.div_
     __ipow__ = inplace.pow_
+    __imod__, __ifloordiv__ = inplace.FORMS["remainder_"], inplace.FORMS["floor_divide_"]
+    __iand__, __ior__ = inplace.FORMS["bitwise_and_"], inplace.FORMS["bitwise_or_"]
+    __ixor__ = inplace.FORMS["bitwise_xor_"]
+    __ilshift__ = inplace.FORMS["bitwise_left_shift_"]
+    __irshift__ = inplace.FORMS["bitwise_right_shift_"]
 
 
 def _names_device(arg: Any) -> bool:

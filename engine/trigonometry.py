@@ -26,6 +26,7 @@ from engine.arithmetic import (
 )
 from engine.dispatch import Operand, cast
 from engine.specials import floating, floats, negative_sign
+from ir.types import F64
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -175,9 +176,10 @@ def rad2deg(x: Tensor) -> Tensor:
 
 def sinc(x: Tensor) -> Tensor:
     """``sin(pi x) / (pi x)``, 1 at 0."""
-    x = floating(x)
+    kept = floating(x)
+    x = cast(kept, F64)  # the gradient is a difference of near numbers
     turn = where(x == 0, 1.0, x * math.pi)
-    return where(x == 0, x * 0 + 1, sin(turn) / turn)
+    return cast(where(x == 0, x * 0 + 1, sin(turn) / turn), kept.dtype)
 
 
 arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2

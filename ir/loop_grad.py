@@ -70,7 +70,7 @@ class _Backward:
         self.states, self.next = inputs[:carries], self.graph.outputs[:carries]
         self.sliced = inputs[carries : carries + slices]
         self.constants = inputs[carries + slices :]
-        self.outer = dict(zip(inputs, node.inputs, strict=True))
+        self.outer: dict[Node, Node] = dict(zip(inputs, node.inputs, strict=True))
         self.forward = set(self.graph.nodes)
         self.varying = self._varying()
         self.known = {*self.states, *self.sliced, *self.graph.outputs}  # sequences as they are

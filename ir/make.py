@@ -12,14 +12,20 @@ from typing import Any, TypeAlias
 from ir.dims import Size, product
 from ir.graph import Location, Node, build as _build
 from ir.ops import OPS
-from ir.types import I64, DType, TensorType
+from ir.table import computes
+from ir.types import F32, I64, DType, TensorType, is_half, number_of
 
 Operand: TypeAlias = Node | float | int | bool
 
 
 def apply(name: str, /, *inputs: Node, loc: Location | None = None, **attrs: Any) -> Node:
-    """The op called ``name`` on ``inputs``."""
-    return _build(OPS[name], inputs, attrs, loc)
+    """The op called ``name`` on ``inputs``; what is stored in half is computed in float32."""
+    op = OPS[name]
+    half = next((node.dtype for node in inputs if is_half(node.dtype)), None)
+    if half is None or not computes(op):
+        return _build(op, inputs, attrs, loc)
+    out = _build(op, [cast(x, F32) if is_half(x.dtype) else x for x in inputs], attrs, loc)
+    return cast(out, half) if out.dtype == F32 else out
 
 
 def input_node(type_: TensorType, name: str, loc: Location | None = None) -> Node:
@@ -29,7 +35,7 @@ def input_node(type_: TensorType, name: str, loc: Location | None = None) -> Nod
 
 def constant(value: float, dtype: DType) -> Node:
     """A scalar constant."""
-    return apply("constant", value=dtype.type(value).item(), dtype=dtype)
+    return apply("constant", value=number_of(value, dtype), dtype=dtype)
 
 
 def full(value: float, dtype: DType, shape: Sequence[Size]) -> Node:

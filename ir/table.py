@@ -59,6 +59,15 @@ class Op:
         return self.name
 
 
+_MOVING = ("cast", "select", "take", "take_along")
+
+
+def computes(op: Op) -> bool:
+    """Whether the op does arithmetic on its operands' values, rather than move them about."""
+    arithmetic = ("elementwise", "reduction", "contraction", "indexing", "factor")
+    return (op.family in arithmetic and op.name not in _MOVING) or op.name == "fold"
+
+
 def row_table(*families: Sequence[Op]) -> dict[str, Op]:
     """All rows by name; ValueError where two share one."""
     table: dict[str, Op] = {}

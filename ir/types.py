@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import ml_dtypes
 import numpy as np
 
 from ir.dims import Size, product
@@ -13,6 +14,8 @@ from ir.dims import Size, product
 DType: TypeAlias = np.dtype[np.generic]
 
 _NAMES = {
+    "f16": np.float16,
+    "bf16": ml_dtypes.bfloat16,
     "f32": np.float32,
     "f64": np.float64,
     "i8": np.int8,
@@ -26,6 +29,7 @@ _NAMES = {
 DTYPES: dict[str, DType] = {name: np.dtype(kind) for name, kind in _NAMES.items()}
 _SHORT = {dtype: name for name, dtype in DTYPES.items()}
 
+F16, BF16 = DTYPES["f16"], DTYPES["bf16"]
 F32, F64 = DTYPES["f32"], DTYPES["f64"]
 I8, I32, I64, U32 = DTYPES["i8"], DTYPES["i32"], DTYPES["i64"], DTYPES["u32"]
 BOOL = DTYPES["bool"]
@@ -52,7 +56,18 @@ def short(dtype: DType) -> str:
 
 def is_float(dtype: DType) -> bool:
     """Whether values of ``dtype`` carry gradients."""
-    return dtype.kind == "f"
+    return dtype.kind == "f" or dtype == BF16
+
+
+def is_half(dtype: DType) -> bool:
+    """Whether ``dtype`` is for storage: values are moved as they are, and computed in float32."""
+    return dtype in (F16, BF16)
+
+
+def number_of(value: object, dtype: DType) -> float | int | bool:
+    """``value`` rounded to ``dtype``, as a Python number."""
+    found = np.asarray(value, dtype)
+    return float(found) if is_half(dtype) else found.item()
 
 
 def differentiable(type_: TensorType) -> bool:

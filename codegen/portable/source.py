@@ -15,7 +15,9 @@ from codegen.portable.body import Body
 from codegen.portable.names import Names, nest_symbols
 from codegen.portable.spell import WIDTH, Shapes, tidy
 from codegen.schedule import Schedule
+from ir.errors import UnsupportedError
 from ir.ops.source import PARITY, ROTATIONS
+from ir.types import is_half
 
 
 def emit_source(plan: Schedule, name: str, dims: Mapping[str, int] | None = None) -> str:
@@ -54,6 +56,8 @@ def _kernel(plan: Schedule, name: str, names: Names, slots: Mapping[str, int]) -
 
 def _array(at: int, name: str, buffer: Buffer, shapes: Shapes, role: str) -> list[str]:
     """An argument as an array, and what it is."""
+    if is_half(buffer.dtype):
+        raise UnsupportedError(f"the numba spelling has no {buffer.dtype} ({buffer})")
     dtype = "np.bool_" if buffer.dtype.kind == "b" else f"np.{buffer.dtype}"
     shape = ", ".join(shapes.physical(buffer))
     notes = ["rows in blocks of 16 lanes" if buffer.batch is not None else "", role]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from codegen.index import Index
 from codegen.nest import LANES, Buffer
 from codegen.vector.address import Addressing, Env, Linear
-from codegen.vector.builder import Builder, Value, vector_of
+from codegen.vector.builder import Builder, Value, element_of, vector_of
 from codegen.vector.scalars import gathered, lanes_of, spread, type_of
 
 BYTE = "i8"
@@ -152,6 +152,16 @@ class Memory:
     # -- stores -----------------------------------------------------------------------------
 
     def _masked_store(self, value: Value, pointer: Value, mask: Value) -> None:
+        lanes = mask.name.strip("<>").split(", ")
+        if lanes.count("i1 true") == 1:
+            # LLVM 22 stores a truncated element at its width before truncation under such a mask.
+            element = element_of(value.type)
+            text = f"extractelement {value.type} {{0}}, i32 {lanes.index('i1 true')}"
+            one = self.b.pure(text, element, value)
+            text = f"getelementptr inbounds {element}, ptr {{0}}, i64 {lanes.index('i1 true')}"
+            place = self.b.pure(text, "ptr", pointer) if lanes[0] != "i1 true" else pointer
+            self.b.effect(f"store {element} {{0}}, ptr {{1}}, align 1", one, place)
+            return
         name = f"llvm.masked.store.{_suffix(value.type)}.p0"
         self.b.declared[name] = f"declare void @{name}({value.type}, ptr, {mask.type})"
         self.b.effect(

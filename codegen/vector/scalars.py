@@ -6,11 +6,13 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from codegen.vector.builder import LANES, Builder, Value, element_of, vector_of
 from codegen.vector.mathematics import APPROXIMATIONS
 from ir.errors import UnsupportedError
 from ir.ops.source import PARITY, ROTATIONS
-from ir.types import DType
+from ir.types import F16, F32, DType, is_half
 
 TYPES = {"f4": "float", "f8": "double", "b1": "i1"}
 _FLOAT_COMPARE = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge"}
@@ -31,6 +33,8 @@ def literal(value: Any, dtype: DType) -> Value:
 
 
 def constant_text(value: Any, dtype: DType) -> str:
+    if is_half(dtype):
+        return str(int(np.asarray(value, dtype).view(np.uint16)))
     if dtype.kind == "f":
         exact = dtype.type(value)
         return f"0x{struct.unpack('<Q', struct.pack('<d', float(exact)))[0]:016X}"
@@ -104,6 +108,10 @@ def select(b: Builder, condition: Value, x: Value, y: Value) -> Value:
 
 
 def cast(b: Builder, x: Value, source: DType, dtype: DType) -> Value:
+    if is_half(source) and source != dtype:
+        return cast(b, _widened(b, x, source), F32, dtype)
+    if is_half(dtype) and source != dtype:
+        return _narrowed(b, cast(b, x, source, F32), dtype)
     to = vector_of(type_of(dtype)) if x.is_vector else type_of(dtype)
     if dtype.kind == "b":
         zero = Value("zeroinitializer" if x.is_vector else constant_text(0, source), x.type)
@@ -122,6 +130,39 @@ def cast(b: Builder, x: Value, source: DType, dtype: DType) -> Value:
         narrower = source.kind != "b" and dtype.itemsize < source.itemsize
         word = "trunc" if narrower else ("zext" if unsigned else "sext")
     return b.pure(f"{word} {x.type} {{0}} to {to}", to, x)
+
+
+def _as(b: Builder, word: str, x: Value, to: str) -> Value:
+    to = vector_of(to) if x.is_vector else to
+    return b.pure(f"{word} {x.type} {{0}} to {to}", to, x)
+
+
+def _widened(b: Builder, bits: Value, source: DType) -> Value:
+    """The float32 of a half, of which registers hold the bits."""
+    if source == F16:
+        return _as(b, "fpext", _as(b, "bitcast", bits, "half"), "float")
+    wide = _as(b, "zext", bits, "i32")
+    return _as(b, "bitcast", _with(b, "shl", wide, 16), "float")
+
+
+def _narrowed(b: Builder, x: Value, dtype: DType) -> Value:
+    """The bits of a half, rounded to the nearest, ties to even."""
+    if dtype == F16:
+        return _as(b, "bitcast", _as(b, "fptrunc", x, "half"), "i16")
+    bits = _as(b, "bitcast", x, "i32")
+    odd = _with(b, "and", _with(b, "lshr", bits, 16), 1)
+    carried = _with(b, "add", b.pure(f"add {bits.type} {{0}}, {{1}}", bits.type, bits, odd), 0x7FFF)
+    flag = vector_of("i1") if x.is_vector else "i1"
+    nan = b.pure(f"fcmp uno {x.type} {{0}}, {{1}}", flag, x, x)
+    kept = select(b, nan, _with(b, "or", bits, 0x400000), carried)
+    return _as(b, "trunc", _with(b, "lshr", kept, 16), "i16")
+
+
+def _with(b: Builder, word: str, x: Value, number: int) -> Value:
+    """``x`` and the same number in every lane."""
+    return b.pure(
+        f"{word} {x.type} {{0}}, {{1}}", x.type, *level(b, [x, Value(str(number), "i32")])
+    )
 
 
 def larger(b: Builder, new: Value, old: Value, source: DType, op: str = "gt") -> Value:

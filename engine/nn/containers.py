@@ -20,10 +20,12 @@ class _Ordered(Module):
 
     def __getitem__(self, at: int | slice) -> Any:
         found = self._all()[at]
-        return type(self)(*self._made_of(found)) if isinstance(found, list) else found
+        if not isinstance(found, list):
+            return found
+        return type(self)(*self._made_of(found))
 
     def __setitem__(self, at: int, module: Module) -> None:
-        self.register_module(list(self._modules)[at], module)
+        self.register_module(self._name(at), module)
 
     def __delitem__(self, at: int | slice) -> None:
         kept = self._all()
@@ -31,6 +33,24 @@ class _Ordered(Module):
         for name in list(self._modules):
             delattr(self, name)
         self.extend(kept)
+
+    def pop(self, at: int | slice) -> Any:
+        """Remove the module at a position, and return it."""
+        found = self[at]
+        del self[at]
+        return found
+
+    def __add__(self, other: Iterable[Module]) -> Any:
+        """Another container of this one's modules and those of ``other``."""
+        if not isinstance(other, Iterable | Module):
+            raise ValueError(f"can only add another container, not {type(other).__name__}")
+        return type(self)(*self._made_of([*self, *other]))
+
+    def __iadd__(self, other: Iterable[Module]) -> Any:
+        return self.extend(other)
+
+    def __contains__(self, module: object) -> bool:
+        return module in self._all()
 
     def append(self, module: Module) -> Any:
         """Add a module at the end."""
@@ -46,10 +66,18 @@ class _Ordered(Module):
     def insert(self, at: int, module: Module) -> Any:
         """Add a module before position ``at``."""
         kept = self._all()
+        if not -len(kept) <= at <= len(kept):
+            raise IndexError(f"index {at} is out of range")
         kept.insert(at, module)
         for name in list(self._modules):
             delattr(self, name)
         return self.extend(kept)
+
+    def _name(self, at: int) -> str:
+        names = list(self._modules)
+        if not -len(names) <= at < len(names):
+            raise IndexError(f"index {at} is out of range")
+        return names[at]
 
     def _all(self) -> list[Module]:
         return [module for module in self._modules.values() if module is not None]

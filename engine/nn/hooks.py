@@ -1,4 +1,4 @@
-"""Functions to call around ``forward`` in, handles that remove them out."""
+"""Functions to call around ``forward``, or around saving and loading, in; handles out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ class RemovableHandle:
     def __init__(self, home: dict[int, Hook], key: int) -> None:
         self._home, self._key = home, key
 
+    @property
+    def id(self) -> int:
+        """Its number, the order of registration."""
+        return self._key
+
     def remove(self) -> None:
         """Take the hook away; a second call does nothing."""
         if self._home.pop(self._key, None) is not None:
@@ -29,40 +34,123 @@ class RemovableHandle:
 
 
 class Hooks:
-    """The hooks of one module, in the order of their registration."""
+    """The hooks of one module for each moment, in the order of their registration."""
 
     def __init__(self) -> None:
-        self._before: dict[int, Hook] = {}
-        self._after: dict[int, Hook] = {}
+        self.before: dict[int, Hook] = {}
+        self.after: dict[int, Hook] = {}
+        self.save: dict[int, Hook] = {}
+        self.saved: dict[int, Hook] = {}
+        self.load: dict[int, Hook] = {}
+        self.loaded: dict[int, Hook] = {}
+        self._always: set[int] = set()
         self._count = 0
 
     def __bool__(self) -> bool:
-        return bool(self._before or self._after)
+        return bool(self.before or self.after)
 
-    def add_before(self, hook: Hook) -> RemovableHandle:
-        """Register a ``hook(module, args)``."""
-        return self._add(self._before, hook)
-
-    def add_after(self, hook: Hook) -> RemovableHandle:
-        """Register a ``hook(module, args, output)``."""
-        return self._add(self._after, hook)
+    def add(
+        self, home: dict[int, Hook], hook: Hook, prepend: bool = False, always: bool = False
+    ) -> RemovableHandle:
+        """Register ``hook`` in one of the dictionaries; ``prepend`` puts it in front."""
+        self._count += 1
+        others = dict(home) if prepend else {}
+        if prepend:
+            home.clear()
+        home[self._count] = hook
+        home.update(others)
+        if always:
+            self._always.add(self._count)
+        bump_module_epoch()
+        return RemovableHandle(home, self._count)
 
     def around(
         self, module: Any, forward: Hook, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Call ``forward`` with every hook around it."""
-        for hook in list(self._before.values()):
-            changed = hook(module, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        output = forward(*args, **kwargs)
-        for hook in list(self._after.values()):
-            changed = hook(module, args, output)
-            output = output if changed is None else changed
+        done: set[int] = set()
+        try:
+            for hook in list(self.before.values()):
+                args, kwargs = hook(module, args, kwargs)
+            output = forward(*args, **kwargs)
+            for key, hook in list(self.after.items()):
+                done.add(key)
+                changed = hook(module, args, kwargs, output)
+                output = output if changed is None else changed
+        except Exception:
+            for key, hook in list(self.after.items()):
+                if key in self._always and key not in done:
+                    hook(module, args, kwargs, None)
+            raise
         return output
 
-    def _add(self, home: dict[int, Hook], hook: Hook) -> RemovableHandle:
-        self._count += 1
-        home[self._count] = hook
-        bump_module_epoch()
-        return RemovableHandle(home, self._count)
+
+def before_forward(hook: Hook, with_kwargs: bool) -> Hook:
+    """``hook`` as one that takes and returns both positional and named arguments."""
+
+    def run(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        changed = hook(module, args, kwargs) if with_kwargs else hook(module, args)
+        if changed is None:
+            return args, kwargs
+        if not with_kwargs:
+            return changed if isinstance(changed, tuple) else (changed,), kwargs
+        if not isinstance(changed, tuple) or len(changed) != 2:
+            raise RuntimeError("a forward pre-hook with kwargs returns None or (args, kwargs)")
+        return changed
+
+    return run
+
+
+def after_forward(hook: Hook, with_kwargs: bool) -> Hook:
+    """``hook`` as one that takes named arguments too."""
+    if with_kwargs:
+        return hook
+    return lambda module, args, kwargs, output: hook(module, args, output)
+
+
+class Hooked:
+    """The registrations that a module offers."""
+
+    _hooks: Hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before ``forward``; what it returns replaces the args.
+
+        ``with_kwargs``: it is ``hook(module, args, kwargs)``, and returns a pair of them or None.
+        """
+        return self._hooks.add(self._hooks.before, before_forward(hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after ``forward``; a result replaces the output.
+
+        ``with_kwargs``: it is ``hook(module, args, kwargs, output)``. ``always_call``: it is called
+        (with output None) where ``forward`` raises, too.
+        """
+        return self._hooks.add(
+            self._hooks.after, after_forward(hook, with_kwargs), prepend, always_call
+        )
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, prefix, keep_vars)`` before ``state_dict`` reads this module."""
+        return self._hooks.add(self._hooks.save, hook)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, state_dict, prefix, {})``, which may change the state in place."""
+        return self._hooks.add(self._hooks.saved, hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, state_dict, prefix, {}, strict, [], [], [])`` before loading."""
+        return self._hooks.add(self._hooks.load, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, incompatible_keys)`` after loading; it may change the lists."""
+        return self._hooks.add(self._hooks.loaded, hook)

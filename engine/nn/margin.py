@@ -87,6 +87,20 @@ class MultiLabelSoftMarginLoss(Module):
         return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
 
 
+class MultiLabelMarginLoss(Module):
+    """``F.multilabel_margin_loss`` with its options kept."""
+
+    def __init__(
+        self, size_average: None = None, reduce: None = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__()
+        del size_average, reduce
+        self.reduction = reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
 class MultiMarginLoss(Module):
     """``F.multi_margin_loss`` with its options kept."""
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from engine.guards import bump_module_epoch
-from engine.modes import modes
+from engine.modes import modes, no_grad
 from engine.nn import state
-from engine.nn.hooks import Hooks, RemovableHandle
+from engine.nn.hooks import Hooked, Hooks
 from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
 
@@ -24,7 +24,7 @@ M = TypeVar("M", bound="Module")
 _MISSING = object()
 
 
-class Module:
+class Module(Hooked):
     """A part of a network: subclass it, assign parts in ``__init__``, write ``forward``.
 
     >>> class Net(nn.Module):
@@ -42,7 +42,6 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _transient: set[str]
-    _hooks: Hooks
 
     def __init__(self) -> None:
         for name, value in (
@@ -170,14 +169,6 @@ class Module:
             del home[name]
         return bool(known) or self.__dict__.pop(name, None) is not None
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(module, args)`` before ``forward``; what it returns replaces the args."""
-        return self._hooks.add_before(hook)
-
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after ``forward``; a result replaces the output."""
-        return self._hooks.add_after(hook)
-
     # The tree
 
     def named_modules(
@@ -244,6 +235,24 @@ class Module:
             raise AttributeError(f"{type(self).__name__} has no parameter '{target}'")
         return found
 
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of a dotted name."""
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path)._buffers.get(name)
+        if found is None:
+            raise AttributeError(f"{type(self).__name__} has no buffer '{target}'")
+        return found
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` in the place of a dotted name; ``strict``: there must be one already."""
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and name not in parent._modules:
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        parent.register_module(name, module)
+
     # Changing all of it
 
     def apply(self: M, fn: Callable[[Module], Any]) -> M:
@@ -275,8 +284,11 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget every parameter's gradient, or set it to zeros."""
         for param in self.parameters():
-            if param.grad is not None:
-                param.grad = None if set_to_none else param.grad.detach() * 0
+            if set_to_none:  # without asking for the old one, which would be a guard
+                param.grad = None
+            elif param.grad is not None:
+                with no_grad():
+                    param.grad = param.grad.detach().zero_()
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
         """Cast floating parameters and buffers to a dtype; the one device is 'cpu'."""
@@ -291,9 +303,47 @@ class Module:
         """Cast floating parameters and buffers to float64."""
         return self.to("float64")
 
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-        """Every parameter and persistent buffer by dotted name, sharing this module's memory."""
-        return state.collect(self, prefix, keep_vars)
+    def half(self: M) -> M:
+        """Cast floating parameters and buffers to float16."""
+        return self.to("f16")
+
+    def bfloat16(self: M) -> M:
+        """Cast floating parameters and buffers to bfloat16."""
+        return self.to("bf16")
+
+    def type(self: M, dst_type: Any) -> M:
+        """Cast floating parameters and buffers to ``dst_type``."""
+        return self.to(dst_type)
+
+    def cpu(self: M) -> M:
+        """The module itself: there is one device."""
+        return self
+
+    def state_dict(
+        self,
+        *,
+        destination: OrderedDict[str, Any] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> OrderedDict[str, Any]:
+        """Every parameter and persistent buffer by dotted name, sharing this module's memory.
+
+        Where a class has ``get_extra_state``, what it returns is there as ``_extra_state``.
+        """
+        found: OrderedDict[str, Any] = OrderedDict() if destination is None else destination
+        return state.collect(self, prefix, keep_vars, found)
+
+    @property
+    def _has_extra_state(self) -> bool:
+        return type(self).set_extra_state is not Module.set_extra_state
+
+    def get_extra_state(self) -> Any:
+        """More to save with ``state_dict``; a class that has some writes this and its pair."""
+        raise RuntimeError("a class with extra state writes get_extra_state and set_extra_state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what ``get_extra_state`` returned."""
+        raise RuntimeError("a class with extra state writes get_extra_state and set_extra_state")
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

@@ -14,41 +14,30 @@ from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
 
 
-class _BatchNorm(Module):
-    """Each channel (axis 1) to mean 0 and variance 1, then times weight plus bias.
+class Statistics(Module):
+    """Weight and bias for each channel, and running statistics, or neither."""
 
-    In training by the batch's statistics, which the running ones follow by ``momentum`` (None: a
-    plain average over all batches); in use by the running ones.
-    """
-
-    ranks: tuple[int, ...] = ()
-    rest = ""
     weight: Parameter | None
     bias: Parameter | None
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
-    def __init__(
+    def _make(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        bias: bool,
+        tracked: bool,
+        dtype: Any,
     ) -> None:
-        super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        n, tracked = num_features, track_running_stats
+        self.affine, self.track_running_stats = affine, tracked
+        n = num_features
         self.register_parameter("weight", Parameter(ones(n, dtype=dtype)) if affine else None)
-        self.register_parameter(
-            "bias", Parameter(zeros(n, dtype=dtype)) if affine and bias else None
-        )
+        self.register_parameter("bias", Parameter(zeros(n, dtype=dtype)) if bias else None)
         self.register_buffer("running_mean", zeros(n, dtype=dtype) if tracked else None)
         self.register_buffer("running_var", ones(n, dtype=dtype) if tracked else None)
         self.register_buffer("num_batches_tracked", tensor(0, dtype=int64) if tracked else None)
@@ -71,6 +60,40 @@ class _BatchNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(Statistics):
+    """Each channel (axis 1) to mean 0 and variance 1, then times weight plus bias.
+
+    In training by the batch's statistics, which the running ones follow by ``momentum`` (None: a
+    plain average over all batches); in use by the running ones.
+    """
+
+    ranks: tuple[int, ...] = ()
+    rest = ""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        options = (affine, affine and bias, track_running_stats, dtype)
+        self._make(num_features, eps, momentum, *options)
+
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in self.ranks or input.shape[1] != self.num_features:
             raise misfit(
@@ -78,9 +101,9 @@ class _BatchNorm(Module):
                 f"it takes [n, {self.num_features}{self.rest}]",
             )
         statistics = (self.running_mean, self.running_var)
-        return F.batch_norm(
-            input, *statistics, self.weight, self.bias, self.training, self._momentum(), self.eps
-        )
+        own = self.training or self.running_mean is None
+        momentum = self._momentum()
+        return F.batch_norm(input, *statistics, self.weight, self.bias, own, momentum, self.eps)
 
     def _momentum(self) -> float | Tensor:
         """Count this batch, and say how far the running statistics follow it."""
@@ -91,13 +114,6 @@ class _BatchNorm(Module):
             if self.momentum is None:
                 return 1.0 / self.num_batches_tracked.float()
         return self.momentum
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, bias={self.bias is not None}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
 
 
 class BatchNorm1d(_BatchNorm):

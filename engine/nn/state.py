@@ -14,11 +14,14 @@ import numpy as np
 
 from engine.creation import from_numpy
 from engine.dtypes import as_dtype
+from engine.errors import ShapeError
 from engine.guards import bump_module_epoch
 from engine.modes import no_grad
 from engine.nn.functional.checks import misfit
 from engine.tensor import Tensor
+from ir.types import is_float
 
+_EXTRA = "_extra_state"
 _SHOWN = 8  # an error stays within a screen: twelve lines, and most of them names
 
 
@@ -67,15 +70,44 @@ def find_submodule(module: Any, target: str) -> Any:
     return module
 
 
-def collect(module: Any, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-    """Every parameter and persistent buffer by dotted name, in PyTorch's order."""
-    found: OrderedDict[str, Tensor] = OrderedDict()
+def collect(
+    module: Any, prefix: str, keep_vars: bool, found: OrderedDict[str, Any]
+) -> OrderedDict[str, Any]:
+    """Every parameter and persistent buffer by dotted name, in PyTorch's order, into ``found``."""
+    for hook in list(module._hooks.save.values()):
+        hook(module, prefix, keep_vars)
     for name, member in _own(module):
         found[prefix + name] = member if keep_vars else member.detach()
+    if module._has_extra_state:
+        found[prefix + _EXTRA] = module.get_extra_state()
     for name, inner in module._modules.items():
         if inner is not None:
-            found.update(collect(inner, f"{prefix}{name}.", keep_vars))
+            inner.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+    for hook in list(module._hooks.saved.values()):
+        hook(module, found, prefix, {})
     return found
+
+
+def _wanted(module: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """By name: the tensors that a state has to hold, and the modules that have more to load."""
+    tensors: dict[str, Tensor] = {}
+    extras: dict[str, Any] = {}
+    for path, owner in module.named_modules(remove_duplicate=False):
+        prefix = f"{path}." if path else ""
+        tensors.update((prefix + name, member) for name, member in _own(owner))
+        if owner._has_extra_state:
+            extras[prefix + _EXTRA] = owner
+    return tensors, extras
+
+
+def _prepared(module: Any, given: Mapping[str, Any], strict: bool) -> dict[str, Any]:
+    """The state to load, after every module's hooks have seen it."""
+    changed = dict(given)
+    for path, owner in module.named_modules():
+        prefix = f"{path}." if path else ""
+        for hook in list(owner._hooks.load.values()):
+            hook(owner, changed, prefix, {}, strict, [], [], [])
+    return changed
 
 
 def restore(
@@ -84,10 +116,11 @@ def restore(
     """Copy ``state_dict`` into ``module``; nothing is written unless everything fits."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"expected a mapping of names to tensors, not {type(state_dict).__name__}")
-    wanted = collect(module, keep_vars=True)
-    missing = [name for name in wanted if name not in state_dict]
-    unexpected = [name for name in state_dict if name not in wanted]
-    problems = []
+    state_dict = _prepared(module, state_dict, strict)
+    wanted, extras = _wanted(module)
+    missing = [name for name in (*wanted, *extras) if name not in state_dict]
+    unexpected = [name for name in state_dict if name not in wanted and name not in extras]
+    problems: list[str] = []
     if strict and unexpected:
         problems.append(f"Unexpected key(s) in state_dict: {_listed(unexpected)}.")
     if strict and missing:
@@ -100,14 +133,25 @@ def restore(
                 f"checkpoint, the shape in current model is {list(wanted[name].shape)}."
             )
     if problems:
-        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        head = f"Error(s) in loading state_dict for {type(module).__name__}:"
-        text = "\n\t".join([head, *problems[:_SHOWN], *more])
-        raise misfit(text, hint="nothing was loaded; compare the two models' state_dict()")
+        raise _refused(module, problems)
     with no_grad():
         for name, value in values.items():
             _write(wanted[name], value, assign)
-    return IncompatibleKeys(missing, unexpected)
+    for name, owner in extras.items():
+        if name in state_dict:
+            owner.set_extra_state(state_dict[name])
+    keys = IncompatibleKeys(missing, unexpected)
+    for owner in module.modules():
+        for hook in list(owner._hooks.loaded.values()):
+            hook(owner, keys)
+    return keys
+
+
+def _refused(module: Any, problems: list[str]) -> ShapeError:
+    more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    head = f"Error(s) in loading state_dict for {type(module).__name__}:"
+    text = "\n\t".join([head, *problems[:_SHOWN], *more])
+    return misfit(text, hint="nothing was loaded; compare the two models' state_dict()")
 
 
 def convert(module: Any, *args: Any, **kwargs: Any) -> None:
@@ -123,10 +167,10 @@ def convert(module: Any, *args: Any, **kwargs: Any) -> None:
             dtype = as_dtype(value)
     if dtype is None:
         return
-    if dtype.kind != "f":
+    if not is_float(dtype):
         raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got {dtype}")
     for _, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if tensor.dtype.kind == "f" and tensor.dtype != dtype:
+        if is_float(tensor.dtype) and tensor.dtype != dtype:
             tensor.data = tensor.detach().to(dtype)
             if tensor.grad is not None:
                 tensor.grad = tensor.grad.to(dtype)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from functools import partial
 
 from engine.arithmetic import expm1, maximum, where
 from engine.optim.counted import (
@@ -15,10 +14,11 @@ from engine.optim.counted import (
     log_beta1,
     log_beta2,
     move,
+    number_slot,
     one_less_beta1,
     one_less_beta2,
 )
-from engine.optim.optimizer import Group, Optimizer, Params, Slots, zeros_slot
+from engine.optim.optimizer import Group, Makers, Optimizer, Params, Rate, Slots, zeros_slot
 from engine.tensor import Tensor
 
 
@@ -30,15 +30,27 @@ class Adamax(Counted):
     def __init__(
         self,
         params: Params,
-        lr: float = 2e-3,
+        lr: Rate = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, {**defaults, "maximize": maximize})
+        super().__init__(
+            params,
+            {
+                **defaults,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "capturable": capturable,
+            },
+        )
 
     def check(self, group: Group) -> None:
         super().check(group)
@@ -63,14 +75,17 @@ class NAdam(Counted):
     def __init__(
         self,
         params: Params,
-        lr: float = 2e-3,
+        lr: Rate = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -80,6 +95,9 @@ class NAdam(Counted):
             "momentum_decay": momentum_decay,
             "decoupled_weight_decay": decoupled_weight_decay,
             "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
         }
         super().__init__(params, defaults)
 
@@ -89,11 +107,8 @@ class NAdam(Counted):
         if not group["momentum_decay"] >= 0.0:
             raise ValueError(f"Invalid momentum_decay value: {group['momentum_decay']}")
 
-    def slots_for(self, param: Tensor, group: Group) -> Slots:
-        slots = super().slots_for(param, group)
-        if "mu_product" not in self.state.get(param, {}):
-            slots["mu_product"] = Tensor._from_array(np.ones((), np.float32))
-        return slots
+    def slots_for(self, param: Tensor, group: Group) -> Makers:
+        return {**super().slots_for(param, group), "mu_product": partial(number_slot, 1.0)}
 
     def update(self, param: Tensor, grad: Tensor, slots: Slots, group: Group) -> None:
         count, lr = self.count(slots), self.number(group, "lr")
@@ -129,13 +144,16 @@ class RAdam(Counted):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -144,6 +162,9 @@ class RAdam(Counted):
             "weight_decay": weight_decay,
             "decoupled_weight_decay": decoupled_weight_decay,
             "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
         }
         super().__init__(params, defaults)
 
@@ -186,16 +207,20 @@ class Lion(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
         super().__init__(params, defaults)
 
     def check(self, group: Group) -> None:
         super().check(group)
         check_betas({**group, "eps": 0.0})
 
-    def slots_for(self, param: Tensor, group: Group) -> Slots:
-        known = "exp_avg" in self.state.get(param, {})
-        return {} if known else {"exp_avg": zeros_slot(param)}
+    def slots_for(self, param: Tensor, group: Group) -> Makers:
+        return {"exp_avg": partial(zeros_slot, param)}
 
     def update(self, param: Tensor, grad: Tensor, slots: Slots, group: Group) -> None:
         lr, mean = self.number(group, "lr"), slots["exp_avg"]

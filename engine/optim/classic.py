@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
 
 from engine.arithmetic import maximum, where
-from engine.optim.counted import Counted
-from engine.optim.optimizer import Group, Params, Slots
+from engine.optim.counted import Counted, number_slot
+from engine.optim.optimizer import Group, Makers, Params, Rate, Slots
 from engine.tensor import Tensor
 
 
@@ -18,13 +18,24 @@ class Rprop(Counted):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50),
         *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize}
+        defaults = {
+            "lr": lr,
+            "etas": etas,
+            "step_sizes": step_sizes,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
         super().__init__(params, defaults)
 
     def check(self, group: Group) -> None:
@@ -54,13 +65,15 @@ class ASGD(Counted):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         lambd: float = 1e-4,
         alpha: float = 0.75,
         t0: float = 1e6,
         weight_decay: float = 0.0,
-        *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -68,17 +81,16 @@ class ASGD(Counted):
             "alpha": alpha,
             "t0": t0,
             "weight_decay": weight_decay,
+            "foreach": foreach,
             "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
         }
         super().__init__(params, defaults)
 
-    def slots_for(self, param: Tensor, group: Group) -> Slots:
-        known = self.state.get(param, {})
-        slots = super().slots_for(param, group)
-        for name, start in (("eta", float(group["lr"])), ("mu", 1.0)):
-            if name not in known:
-                slots[name] = Tensor._from_array(np.array(start, np.float32))
-        return slots
+    def slots_for(self, param: Tensor, group: Group) -> Makers:
+        eta, mu = partial(number_slot, group["lr"]), partial(number_slot, 1.0)
+        return {**super().slots_for(param, group), "eta": eta, "mu": mu}
 
     def update(self, param: Tensor, grad: Tensor, slots: Slots, group: Group) -> None:
         count, average = self.count(slots), slots["ax"]

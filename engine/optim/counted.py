@@ -7,10 +7,13 @@ number a parameter, and in float32 the early steps of a bias correction lose dig
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from engine.dtypes import float64
-from engine.optim.optimizer import Group, Optimizer, Slots, counter_slot, zeros_slot
+from engine.optim.optimizer import Group, Makers, Optimizer, Slots, counter_slot, zeros_slot
 from engine.tensor import Tensor
 
 
@@ -23,11 +26,9 @@ class Counted(Optimizer):
         """The slots of the parameter's shape that this group needs."""
         return self.names
 
-    def slots_for(self, param: Tensor, group: Group) -> Slots:
-        known = self.state.get(param, {})
-        slots: Slots = {} if "step" in known else {"step": counter_slot()}
-        names = self.slot_names(group)
-        return slots | {name: zeros_slot(param) for name in names if name not in known}
+    def slots_for(self, param: Tensor, group: Group) -> Makers:
+        zeros = partial(zeros_slot, param)
+        return {"step": counter_slot, **dict.fromkeys(self.slot_names(group), zeros)}
 
     def count(self, slots: Slots) -> Tensor:
         """Count this step; the count as a float64 number."""
@@ -49,6 +50,11 @@ class Counted(Optimizer):
         if self.flag(group, "weight_decay"):
             param.mul_(1 - self.number(group, "lr") * self.number(group, "weight_decay"))
         return grad
+
+
+def number_slot(start: Any) -> Tensor:
+    """A float32 number that begins at ``start``."""
+    return Tensor._from_array(np.array(float(start), np.float32))
 
 
 def move(average: Tensor, value: Tensor, share: Any) -> Tensor:

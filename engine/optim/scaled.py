@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.optim.counted import Counted, check_range, move
-from engine.optim.optimizer import Group, Params, Slots
+from engine.optim.optimizer import Group, Makers, Params, Rate, Slots
 from engine.tensor import Tensor
 
 
@@ -15,14 +15,16 @@ class RMSprop(Counted):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -31,7 +33,10 @@ class RMSprop(Counted):
             "eps": eps,
             "centered": centered,
             "weight_decay": weight_decay,
+            "capturable": capturable,
+            "foreach": foreach,
             "maximize": maximize,
+            "differentiable": differentiable,
         }
         super().__init__(params, defaults)
 
@@ -66,13 +71,16 @@ class Adagrad(Counted):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         lr_decay: float = 0.0,
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -80,7 +88,10 @@ class Adagrad(Counted):
             "eps": eps,
             "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value,
+            "foreach": foreach,
             "maximize": maximize,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         super().__init__(params, defaults)
 
@@ -93,12 +104,17 @@ class Adagrad(Counted):
             eps="epsilon value",
         )
 
-    def slots_for(self, param: Tensor, group: Group) -> Slots:
-        slots = super().slots_for(param, group)
-        if "sum" in slots:
-            start = float(group["initial_accumulator_value"])
-            slots["sum"] = Tensor._from_array(np.full(tuple(param.shape), start, param.dtype))
-        return slots
+    def slots_for(self, param: Tensor, group: Group) -> Makers:
+        start = float(group["initial_accumulator_value"])
+
+        def total() -> Tensor:
+            return Tensor._from_array(np.full(tuple(param.shape), start, param.dtype))
+
+        return {**super().slots_for(param, group), "sum": total}
+
+    def has_moved(self, param: Tensor, group: Group) -> bool:
+        """PyTorch saves the sum of a parameter that no step has moved, too."""
+        return True
 
     def update(self, param: Tensor, grad: Tensor, slots: Slots, group: Group) -> None:
         count, total = self.count(slots), slots["sum"]
@@ -116,15 +132,27 @@ class Adadelta(Counted):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
+        lr: Rate = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0.0,
+        foreach: bool | None = None,
         *,
+        capturable: bool = False,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, {**defaults, "maximize": maximize})
+        super().__init__(
+            params,
+            {
+                **defaults,
+                "maximize": maximize,
+                "capturable": capturable,
+                "foreach": foreach,
+                "differentiable": differentiable,
+            },
+        )
 
     def check(self, group: Group) -> None:
         super().check(group)

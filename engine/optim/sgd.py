@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 from engine.arithmetic import where
-from engine.optim.optimizer import Group, Optimizer, Params, Slots, counter_slot, zeros_slot
+from engine.optim.optimizer import (
+    Group,
+    Makers,
+    Optimizer,
+    Params,
+    Rate,
+    Slots,
+    counter_slot,
+    zeros_slot,
+)
 from engine.tensor import Tensor
 
 
@@ -21,13 +30,16 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -36,6 +48,9 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         self._started: dict[Tensor, Tensor] = {}  # read only where dampening is not zero
         super().__init__(params, defaults)
@@ -47,13 +62,12 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
-    def slots_for(self, param: Tensor, group: Group) -> Slots:
+    def slots_for(self, param: Tensor, group: Group) -> Makers:
         if not group["momentum"]:
             return {}
         if param not in self._started:
             self._started[param] = counter_slot()
-        known = param in self.state and "momentum_buffer" in self.state[param]
-        return {} if known else {"momentum_buffer": zeros_slot(param)}
+        return {"momentum_buffer": partial(zeros_slot, param)}
 
     def update(self, param: Tensor, grad: Tensor, slots: Slots, group: Group) -> None:
         if self.flag(group, "weight_decay"):
@@ -75,16 +89,14 @@ class SGD(Optimizer):
         started.fill_(1.0)
         return where(first, grad, blended)
 
-    def state_dict(self) -> dict[str, Any]:
-        """As PyTorch's; a dampened buffer that no step has filled is left out, as there."""
-        found = super().state_dict()
-        for at, param in enumerate(self._numbered()):
-            started = self._started.get(param)
-            group = next(g for g in self.param_groups if any(p is param for p in g["params"]))
-            if started is not None and group["dampening"] and not started.item():
-                found["state"].pop(at, None)
-        return found
+    def has_moved(self, param: Tensor, group: Group) -> bool:
+        """A dampened buffer that no step has filled is none; one of zeros is like none."""
+        if group["dampening"] and param in self._started:
+            return bool(self._started[param].item())
+        buffer = self.state[param].get("momentum_buffer")
+        return buffer is None or bool(buffer.numpy().any())
 
-    def _fill(self, param: Tensor, name: str, array: Any) -> None:
-        super()._fill(param, name, array)
-        self._started.setdefault(param, counter_slot()).fill_(1.0)
+    def _restart(self, param: Tensor, group: Group, loaded: Slots) -> None:
+        super()._restart(param, group, loaded)
+        if param in self._started:
+            self._started[param].fill_(float("momentum_buffer" in loaded))

@@ -12,7 +12,7 @@ import numpy as np
 
 from ir.errors import broken, wrong_dtype
 from ir.table import Array, Case, Op
-from ir.types import TensorType, is_float, short
+from ir.types import TensorType, is_float, is_half, short
 
 Pairs: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -27,7 +27,7 @@ def _infer_dot(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType
     contract, batch = attrs["contract"], attrs["batch"]
     if a.dtype != b.dtype:
         raise wrong_dtype(f"dtypes differ: {short(a.dtype)} and {short(b.dtype)}")
-    if not is_float(a.dtype):
+    if not is_float(a.dtype) or is_half(a.dtype):
         raise wrong_dtype(f"takes float operands, not {short(a.dtype)}")
     for kind, pairs in (("contracted", contract), ("batch", batch)):
         for left, right in zip(*pairs, strict=True):

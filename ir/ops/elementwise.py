@@ -14,13 +14,13 @@ import numpy as np
 
 from ir.errors import broken, wrong_dtype
 from ir.table import Array, Case, Op, Vjp
-from ir.types import BOOL, TensorType, is_float, short
+from ir.types import BF16, BOOL, F16, TensorType, is_float, is_half, short
 
 ANY, FLOAT, NUMBER, INTEGER, LOGIC = "any", "float", "number", "integer", "logic"
 _KINDS = {ANY: "fiub", FLOAT: "f", NUMBER: "fiu", INTEGER: "iu", LOGIC: "iub"}
 
 
-def _same(types: Sequence[TensorType], kinds: str, name: str) -> TensorType:
+def _same(types: Sequence[TensorType], kinds: str, half: bool = False) -> TensorType:
     first = types[0]
     for other in types[1:]:
         if other.shape != first.shape:
@@ -33,7 +33,9 @@ def _same(types: Sequence[TensorType], kinds: str, name: str) -> TensorType:
                 f"dtypes differ: {short(first.dtype)} and {short(other.dtype)}",
                 "cast one operand to the other's dtype first",
             )
-    if first.dtype.kind not in _KINDS[kinds]:
+    if half and is_half(first.dtype):
+        return first
+    if first.dtype.kind not in _KINDS[kinds] or is_half(first.dtype):
         raise wrong_dtype(f"takes {kinds} operands, not {short(first.dtype)}")
     return first
 
@@ -53,7 +55,7 @@ def elementwise(
     """A row whose result has the operands' type (``logical``: bool of the same shape)."""
 
     def infer(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType:
-        same = _same(types, kinds, name)
+        same = _same(types, kinds)
         return same.with_dtype(BOOL) if logical else same
 
     def evaluate(*arrays: Array) -> Array:
@@ -80,7 +82,7 @@ def _infer_select(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorT
         raise wrong_dtype(f"the condition must be bool, not {short(types[0].dtype)}")
     if types[0].shape != types[1].shape:
         raise broken(f"shapes differ: {list(types[0].shape)} and {list(types[1].shape)}")
-    return _same(types[1:], ANY, "select")
+    return _same(types[1:], ANY, half=True)
 
 
 def _vjp_select(m: Any, n: Any, g: Any) -> Sequence[Any]:
@@ -93,7 +95,10 @@ def _infer_cast(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorTyp
 
 
 def _cast(x: Array, dtype: Any) -> Array:
+    """A half goes through float32, as in PyTorch: from float64 it is rounded twice."""
     with np.errstate(all="ignore"):
+        if is_half(dtype) or is_half(x.dtype):
+            x = x.astype(np.float32)
         return x.astype(dtype)
 
 
@@ -294,6 +299,11 @@ ROWS: tuple[Op, ...] = (
             Case(((3, 5),), {"dtype": np.dtype(np.int32)}, ("f32",)),
             Case(((3, 5),), {"dtype": np.dtype(np.float32)}, ("bool",)),
             Case(((3, 5),), {"dtype": np.dtype(np.bool_)}, ("i64",)),
+            Case(((3, 37),), {"dtype": F16}, ("f32",), -1e5, 1e5),
+            Case(((3, 37),), {"dtype": BF16}, ("f32",)),
+            Case(((3, 37),), {"dtype": np.dtype(np.float32)}, ("f16",)),
+            Case(((3, 37),), {"dtype": np.dtype(np.float32)}, ("bf16",)),
+            Case(((3, 37),), {"dtype": np.dtype(np.int32)}, ("bf16",), -9.0, 9.0),
         ),
     ),
 )

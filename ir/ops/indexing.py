@@ -13,7 +13,7 @@ import numpy as np
 
 from ir.errors import broken, wrong_dtype
 from ir.table import Array, Case, Op
-from ir.types import I64, TensorType, is_float, short
+from ir.types import I64, TensorType, is_float, is_half, short
 
 
 def _integers(t: TensorType) -> None:
@@ -105,7 +105,7 @@ def _vjp_put_along(m: Any, n: Any, g: Any) -> Sequence[Any]:
 
 
 def _infer_cumsum(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType:
-    if types[0].dtype.kind not in "fiu":
+    if types[0].dtype.kind not in "fiu" or is_half(types[0].dtype):
         raise wrong_dtype(f"takes numbers, not {short(types[0].dtype)}")
     if not 0 <= attrs["axis"] < types[0].rank:
         raise broken(f"axis {attrs['axis']} is no axis of {list(types[0].shape)}")

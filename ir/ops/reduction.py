@@ -13,7 +13,7 @@ import numpy as np
 
 from ir.errors import broken, wrong_dtype
 from ir.table import Array, Case, Op, Vjp
-from ir.types import TensorType, short
+from ir.types import TensorType, is_half, short
 
 
 def _shape(t: TensorType, axes: Sequence[int]) -> TensorType:
@@ -61,7 +61,7 @@ def _reduction(
     name: str, function: Callable[..., Any], vjp: Vjp, low: float = -2.0, kinds: str = "fiu"
 ) -> Op:
     def infer(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType:
-        if types[0].dtype.kind not in kinds:
+        if types[0].dtype.kind not in kinds or is_half(types[0].dtype):
             raise wrong_dtype(f"takes numbers, not {short(types[0].dtype)}")
         return _shape(types[0], attrs["axes"])
 

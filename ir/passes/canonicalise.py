@@ -23,7 +23,7 @@ from ir.types import DType, is_float
 # have chains of two or three.
 _ROUNDS = 8
 
-_SIGNIFICAND = {"float32": 24, "float64": 53}
+_SIGNIFICAND = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 _VIEWS = ("reshape", "transpose", "broadcast", "slice", "flip", "window", "pad")
 
 
@@ -182,7 +182,9 @@ def _holds(wide: DType, narrow: DType) -> bool:
     """Whether every value of ``narrow`` is a value of ``wide``."""
     if wide == narrow or narrow.kind == "b":
         return True
-    if wide.kind == "f" and narrow.kind in "iu":
+    if is_float(wide) and is_float(narrow):
+        return wide.itemsize > narrow.itemsize
+    if is_float(wide) and narrow.kind in "iu":
         return narrow.itemsize * 8 - (narrow.kind == "i") <= _SIGNIFICAND[wide.name]
     if wide.kind == narrow.kind:
         return wide.itemsize > narrow.itemsize

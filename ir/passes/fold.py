@@ -12,6 +12,7 @@ from ir.graph import Graph, Node
 from ir.interpret import evaluate_node
 from ir.ops import OPS
 from ir.passes.rewrite import Rules, literal, rewrite
+from ir.types import number_of
 
 _MOVEMENTS = ("reshape", "transpose", "slice", "flip", "window")
 
@@ -26,7 +27,7 @@ def _constant_result(node: Node) -> Node | None:
     if node.shape or any(source.op.name != "constant" for source in node.inputs):
         return None
     value = evaluate_node(node, [evaluate_node(source, ()) for source in node.inputs])
-    return make.apply("constant", value=value.item(), dtype=node.dtype)
+    return make.constant(number_of(value, node.dtype), node.dtype)
 
 
 def _before_broadcast(node: Node) -> Node | None:
@@ -58,7 +59,7 @@ def _move_repeated_scalar(node: Node) -> Node | None:
 
 def _pad_with_itself(node: Node) -> Node | None:
     value = literal(node.inputs[0])
-    if value is None or repr(value) != repr(node.dtype.type(node.attrs["value"]).item()):
+    if value is None or repr(value) != repr(number_of(node.attrs["value"], node.dtype)):
         return None
     return make.full(value, node.dtype, node.shape)
 

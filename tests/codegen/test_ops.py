@@ -195,3 +195,13 @@ def test_empty_arrays(assert_compiled):
     arrays = [np.zeros((0, 5), np.float32), np.ones((5, 3), np.float32)]
     for batch_inputs in ((), (0,)):
         assert_compiled(Graph((x, w), outputs), arrays, batch_inputs=batch_inputs)
+
+
+@pytest.mark.parametrize("narrow", ["i8", "i16", "u8", "bool", "bf16", "f16"])
+def test_narrowed_rows_leave_their_neighbours_alone(narrow):
+    """The last lane of a row of 33 is stored alone, after the first lane of the next row."""
+    x = make.input_node(TensorType(F32, (5, 33)), "x")
+    graph = Graph((x,), (make.cast(x, DTYPES[narrow]),))
+    array = np.arange(1, 166, dtype=np.float32).reshape(5, 33) % 100
+    found = compile_graph(graph).run([array])[0]
+    np.testing.assert_array_equal(found, interpret(graph, [array])[0])

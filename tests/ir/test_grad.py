@@ -70,6 +70,22 @@ def test_nothing_flows_through_what_is_stopped():
     np.testing.assert_allclose(found[1], VALUES[0])
 
 
+@pytest.mark.parametrize("zeros", [(), (1,), (0, 2), (0, 1, 2)])
+def test_a_product_has_its_first_and_second_derivative_at_zeros(zeros):
+    values = np.array([2.0, 3.0, -1.5, 4.0])
+    values[list(zeros)] = 0
+    x = make.input_node(TensorType(F64, (4,)), "x")
+    (first,) = gradient(make.apply("prod", x, axes=(0,)), [x])
+    rows = [
+        gradient(make.sum(make.slice(first, (i,), (i + 1,), (1,)), (0,)), [x])[0] for i in range(4)
+    ]
+    found = interpret(Graph((x,), (first, *rows)), [values])
+    np.testing.assert_allclose(found[0], [np.prod(np.delete(values, i)) for i in range(4)])
+    for i, row in enumerate(found[1:]):
+        wanted = [0 if i == j else np.prod(np.delete(values, [i, j])) for j in range(4)]
+        np.testing.assert_allclose(row, wanted)
+
+
 def test_only_scalars_have_a_gradient():
     with pytest.raises(ValueError, match=r"gradient of a value of shape \[3\]"):
         gradient(X, [X])

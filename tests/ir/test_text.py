@@ -85,7 +85,7 @@ def test_random_graphs_round_trip(draw_graph, assert_same, rng):
         ("%2 = dot", "%2 = dott", "line 4: no op is called dott"),
         ("dot(%0, %1)", "dot(%0, %7)", "line 4: %7 is not defined above"),
         ("f32[N,5]", "f32[N,6]", r"line 4: the op's rule says f32\[N,5\]"),
-        ("f32[N,5]", "f16[N,5]", "line 4: no dtype is called f16"),
+        ("f32[N,5]", "f8[N,5]", "line 4: no dtype is called f8"),
         ("%1 = input", "%0 = input", "line 3: %0 is defined twice"),
         ("contract=((1,), (1,))", "contract=((1,), (0,))", "line 4: contracted sizes differ"),
         ("contract=((1,), (1,))", "contract=open('x')", "line 4: an attribute is a literal"),

@@ -4,7 +4,8 @@
 
 For each workload: gradients of the first step (float32, a sample of large ones, with the largest
 entry), and the losses of 50 steps in float32, in float64, and in float32 from weights moved by one
-rounding unit, which shows how far rounding alone carries the curve.
+rounding unit, which shows how far rounding alone carries the curve. For each smooth network of
+`curves.py`: the losses in float64, and the state after 50 steps.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from curves import CURVES, reference
 from workloads import WORKLOADS, Workload, networks, optimizer, sample
 
 DATA = Path(__file__).parent / "data"
@@ -67,6 +69,12 @@ def main() -> None:
         (DATA / f"{workload.name}.json").write_text(json.dumps(text, indent=1) + "\n")
         samples = {name: sample(gradient) for name, gradient in gradients.items()}
         np.savez_compressed(DATA / f"{workload.name}.npz", **samples)
+    for curve in CURVES.values():
+        exact_run = reference(torch, curve)
+        state = {name: value.astype(np.float32) for name, value in exact_run.state.items()}
+        np.savez_compressed(
+            DATA / f"curve-{curve.name}.npz", **{"losses": exact_run.losses, **state}
+        )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Rprop", {}),
     ("Rprop", {"lr": 0.3, "etas": (0.3, 1.7), "step_sizes": (0.1, 0.5), "maximize": True}),
     ("ASGD", {"lr": 0.1}),
+    ("Adafactor", {"lr": 0.1}),
+    ("Adafactor", {"eps": (1e-3, 0.1), "d": 2.0, "weight_decay": 0.1, "beta2_decay": -0.5}),
+    ("Adafactor", {"lr": 0.5, "maximize": True}),
+    ("Adam", {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.1}),
     ("ASGD", {"lr": 0.1, "t0": 5.0, "lambd": 0.1, "alpha": 0.5, "weight_decay": 0.1}),
 ]
 
@@ -72,3 +76,44 @@ def test_steps(kind: str, options: dict[str, Any], mode: str) -> None:
             "param_groups": wanted["param_groups"],
         }
     )
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 1, 3), (1, 1)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_adafactor_of_any_rank(shape: tuple[int, ...], dtype: str) -> None:
+    grads = np.random.default_rng(0).standard_normal((5, *shape))
+    ours = nn.Parameter(engine.ones(*shape, dtype=getattr(engine, dtype)))
+    theirs = torch.nn.Parameter(torch.ones(shape, dtype=getattr(torch, dtype)))
+    opt, other = engine.optim.Adafactor([ours]), torch.optim.Adafactor([theirs])
+    for grad in grads:
+        ours.grad = engine.tensor(grad, dtype=ours.dtype)
+        theirs.grad = torch.tensor(grad, dtype=theirs.dtype)
+        opt.step()
+        other.step()
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("mode", ["eager", "interpreter"])
+def test_rate_in_a_tensor(kind: str, mode: str) -> None:
+    ours, theirs = nn.Parameter(engine.ones(2, 3)), torch.nn.Parameter(torch.ones(2, 3))
+    rate, other_rate = engine.tensor(0.1), torch.tensor(0.1)
+    opt = getattr(engine.optim, kind)([ours], lr=rate)
+    other = getattr(torch.optim, kind)([theirs], lr=other_rate)
+    schedule = engine.optim.lr_scheduler.ExponentialLR(opt, 0.5)
+    wanted = torch.optim.lr_scheduler.ExponentialLR(other, 0.5)
+
+    def step(grad: Any) -> None:
+        opt.zero_grad()
+        (ours * grad).sum().backward()
+        opt.step()
+
+    run: Any = step if mode == "eager" else engine.jit(step, backend=mode)
+    for grad in GRADS[:4]:
+        run(engine.tensor(grad))
+        theirs.grad = torch.tensor(grad)
+        other.step()
+        schedule.step()
+        wanted.step()
+        assert float(rate) == pytest.approx(float(other_rate))
+        np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), 1e-5, 1e-6)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from engine.creation import rand_like, zeros_like
+from engine.creation import zeros_like
 from engine.dispatch import apply, record
-from engine.nn.functional.checks import misfit
+from engine.sampling import rand_like
 from engine.tensor import Tensor
 from ir import make
 
@@ -27,14 +28,21 @@ def sigmoid(input: Tensor) -> Tensor:
     return input.sigmoid()
 
 
-def softmax(input: Tensor, dim: int | None = None) -> Tensor:
-    """Positive numbers that sum to 1 along ``dim``."""
-    return input.softmax(_axis(input, dim, "softmax"))
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """Positive numbers that sum to 1 along ``dim``; ``dtype`` casts the input first.
+
+    Without ``dim``, PyTorch's old choice (axis 1, or 0 of 0, 1 or 3 axes), with a warning.
+    """
+    return input.softmax(_axis(input, dim, "softmax", _stacklevel), dtype=dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """The logarithm of ``softmax``, without overflow."""
-    return input.log_softmax(_axis(input, dim, "log_softmax"))
+    return input.log_softmax(_axis(input, dim, "log_softmax", _stacklevel), dtype=dtype)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -67,7 +75,9 @@ def class_mask(labels: Tensor, shape: Sequence[Any], axis: int) -> Tensor:
     return apply("eq", places, apply("broadcast", labels, shape=shape, axes=kept))
 
 
-def _axis(input: Tensor, dim: int | None, name: str) -> int:
-    if dim is None:
-        raise misfit(f"{name} needs dim", hint="dim=-1 for the last axis")
-    return dim
+def _axis(input: Tensor, dim: int | None, name: str, level: int) -> int:
+    if dim is not None:
+        return dim
+    text = f"Implicit dimension choice for {name} has been deprecated: pass dim=X"
+    warnings.warn(text, stacklevel=level)
+    return 0 if input.ndim in (0, 1, 3) else 1

@@ -10,7 +10,8 @@ from engine.arithmetic import where
 from engine.creation import from_numpy
 from engine.nn.functional.activation import dropout
 from engine.nn.functional.checks import misfit
-from engine.shaping import matmul
+from engine.products import matmul
+from engine.rearrange import repeat_interleave
 from engine.tensor import Tensor
 
 
@@ -22,11 +23,16 @@ def scaled_dot_product_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """``softmax(query @ key.T * scale + mask) @ value``: [..., l, e], [..., s, e], [..., s, v].
 
-    A bool mask says what may be attended to; another is added. ``scale`` is ``1 / sqrt(e)``.
+    A bool mask says what may be attended to; another is added. ``scale`` is ``1 / sqrt(e)``. A
+    query that may see nothing gets zeros. With ``enable_gqa`` the queries' heads (axis -3) share
+    fewer keys and values, in groups.
     """
+    if enable_gqa:
+        key, value = _shared(key, query), _shared(value, query)
     weights = attention_weights(query, key, attn_mask, is_causal, scale)
     return matmul(dropout(weights, dropout_p, dropout_p > 0), value)
 
@@ -49,7 +55,21 @@ def attention_weights(
     if mask is None:
         return scores.softmax(-1)
     if mask.dtype.kind != "b":
-        return (scores + mask).softmax(-1)
+        return safe_softmax(scores + mask)
     weights = where(mask, scores, -math.inf)
     blind = ~mask.any(-1, True)  # a query that may see nothing gets zeros, as in PyTorch
     return where(blind, 0.0, where(blind, 0.0, weights).softmax(-1))
+
+
+def safe_softmax(scores: Tensor) -> Tensor:
+    """Softmax along the last axis; zeros where all of it is minus infinity."""
+    blind = scores.detach().amax(-1, True) == -math.inf
+    return where(blind, 0.0, where(blind, 0.0, scores).softmax(-1))
+
+
+def _shared(x: Tensor, query: Tensor) -> Tensor:
+    """Heads repeated in a row, as many times as it takes to have those of ``query``."""
+    heads, wanted = int(x.shape[-3]), int(query.shape[-3])
+    if heads == 0 or wanted % heads:
+        raise misfit(f"attention: {wanted} heads of queries over {heads} of keys and values")
+    return repeat_interleave(x, wanted // heads, -3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from engine.arithmetic import maximum, where
-from engine.dispatch import broadcast_together
+from engine.dispatch import broadcast_together, cast
 from engine.tensor import Tensor
 
 
@@ -20,6 +20,10 @@ def p_norm(x: Tensor, p: float, dim: int, keepdim: bool = False) -> Tensor:
     if p == 2:
         return safe_sqrt((x * x).sum(dim, keepdim))
     size = x.abs()
+    if p == 0:
+        return cast(size != 0, x.dtype).sum(dim, keepdim)
+    if p == -math.inf:
+        return size.amin(dim, keepdim)
     if p == math.inf:
         return size.amax(dim, keepdim)
     if p == 1:
@@ -32,7 +36,7 @@ def p_norm(x: Tensor, p: float, dim: int, keepdim: bool = False) -> Tensor:
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """``input`` divided by its ``p``-norm along ``dim`` (at least ``eps``)."""
-    return input / p_norm(input, p, dim, True).clamp(eps)
+    return input / maximum(p_norm(input, p, dim, True), eps)
 
 
 def pairwise_distance(

@@ -43,8 +43,12 @@ def cross_entropy(
     1.3862943649291992
     """
     del size_average, reduce  # PyTorch's own relics; here to keep the places of the arguments
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise misfit(f"label_smoothing must be between 0.0 and 1.0, got {label_smoothing}")
     log_p = log_softmax(input, _class_axis(input))
     if target.dtype.kind == "f":
+        if ignore_index >= 0:
+            raise misfit("ignore_index is not supported for floating point target")
         return _against_probabilities(log_p, target, weight, reduction, label_smoothing)
     return _against_labels(log_p, target, weight, ignore_index, reduction, label_smoothing)
 

@@ -7,12 +7,14 @@ nor its gradient makes NaN of the branch that is taken.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from engine.arithmetic import erf, exp, expm1, log, log1p, minimum, where
-from engine.creation import rand_like, zeros_like
+from engine.creation import tensor, zeros_like
 from engine.dispatch import axis_of
-from engine.nn.functional.activation import class_mask
+from engine.nn.functional.activation import class_mask, softmax
 from engine.nn.functional.checks import misfit
+from engine.sampling import rand_like
 from engine.tensor import Tensor
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -49,6 +51,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
                 "one slope, or one for each size of axis 1",
             )
         weight = weight.reshape(-1, *(1,) * (input.ndim - 2))
+    else:
+        weight = weight.reshape(())
     return where(input > 0, input, input * weight)
 
 
@@ -60,6 +64,8 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """``leaky_relu``, in training with slopes drawn between ``lower`` and ``upper``."""
+    if lower > upper:
+        raise misfit(f"rrelu: lower {lower} is above upper {upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2)
     return where(input > 0, input, input * (rand_like(input) * (upper - lower) + lower))
@@ -76,6 +82,10 @@ def hardtanh(
     """``x`` limited to [min_val, max_val]; no gradient at the ends."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if input.dtype.kind in "iu":
+        min_val, max_val = int(min_val), int(max_val)
+    if input.dtype.kind == "b" or (input.dtype.kind == "u" and min_val < 0):
+        raise misfit(f"hardtanh between {min_val} and {max_val} of {input.dtype}")
     return where(input <= min_val, min_val, where(input >= max_val, max_val, input))
 
 
@@ -97,13 +107,16 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``x`` moved towards 0 by ``lambd``; 0 where that would pass it."""
     if lambd < 0:
-        raise ValueError(f"lambda must be greater or equal to 0, but found to be {lambd}")
+        raise misfit(f"lambda must be greater or equal to 0, but found to be {lambd}")
     inside = zeros_like(input) * input  # 0, NaN where the input is NaN
     return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, inside))
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``x`` above ``threshold``, else ``value``."""
+    if input.dtype.kind in "iu":  # numbers of the input's own range, as PyTorch's
+        low, other = (tensor(int(x)).to(input.dtype) for x in (threshold, value))
+        return where(input <= low, other, input)
     return where(input <= threshold, value, input)
 
 
@@ -124,7 +137,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     if approximate == "none":
         return input * (erf(input * math.sqrt(0.5)) + 1.0) * 0.5
     if approximate != "tanh":
-        raise ValueError(f"approximate must be 'none' or 'tanh', not {approximate!r}")
+        raise misfit(f"approximate must be 'none' or 'tanh', not {approximate!r}")
     inner = (input + input * input * input * 0.044715) * math.sqrt(2.0 / math.pi)
     return input * (inner.tanh() + 1.0) * 0.5
 
@@ -159,11 +172,11 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return input[(*lead, slice(0, size // 2))] * input[(*lead, slice(size // 2, size))].sigmoid()
 
 
-def softmin(input: Tensor, dim: int | None = None) -> Tensor:
-    """``softmax(-x)``."""
-    if dim is None:
-        raise misfit("softmin needs dim", hint="dim=-1 for the last axis")
-    return (-input).softmax(dim)
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """``softmax(-x)``; ``dtype`` is that of the result."""
+    return softmax(-input, dim, _stacklevel, dtype)
 
 
 def gumbel_softmax(

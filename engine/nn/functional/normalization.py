@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from engine.modes import no_grad
 from engine.nn.functional.checks import misfit
@@ -26,7 +27,13 @@ def batch_norm(
     In training the statistics are the batch's own, and the running ones move towards them by
     ``momentum``, in place (the variance without bias, as in PyTorch); else the running ones serve.
     """
-    view = (1, input.shape[1], *(1,) * (input.ndim - 2))
+    if eps <= 0:
+        raise ValueError(f"batch_norm eps must be positive, but got {eps}")
+    channels = input.shape[1] if input.ndim > 1 else input.shape[0] if input.ndim else 1
+    _check_channels("batch_norm", channels, running_mean, running_var, weight, bias)
+    if 0 in tuple(input.shape):
+        return _of_nothing(input, weight, bias)
+    view = (1, channels, *(1,) * (input.ndim - 2))
     axes = (0, *range(2, input.ndim))
     if training or running_mean is None or running_var is None:
         mean = input.mean(axes)
@@ -42,6 +49,12 @@ def batch_norm(
         scale = scale * weight
     out = centred * scale.reshape(view)
     return out if bias is None else out + bias.reshape(view)
+
+
+def _of_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """No elements are normalised to none, and running statistics stay as they are."""
+    out = input.clone() if weight is None else input * weight.sum()
+    return out if bias is None else out + bias.sum()
 
 
 def _follow(
@@ -102,8 +115,11 @@ def group_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Each of ``num_groups`` groups of channels of [n, c, ...] standardised, then affine."""
+    if input.ndim < 2:
+        raise misfit(f"group_norm takes at least two axes: input {list(input.shape)}")
     n, c = input.shape[:2]
-    if c % num_groups:
+    _check_channels("group_norm", c, weight, bias)
+    if num_groups <= 0 or c % num_groups:
         raise misfit(
             f"group_norm: {c} channels are not a multiple of {num_groups} groups",
             "choose groups that divide the channels",
@@ -113,6 +129,12 @@ def group_norm(
     view = (1, c, *(1,) * (input.ndim - 2))
     out = out if weight is None else out * weight.reshape(view)
     return out if bias is None else out + bias.reshape(view)
+
+
+def _check_channels(name: str, channels: Any, *given: Tensor | None) -> None:
+    for x in given:
+        if x is not None and tuple(x.shape) != (channels,):
+            raise misfit(f"{name} of {channels} channels got a vector {list(x.shape)}")
 
 
 def _last_axes(input: Tensor, shape: Sequence[int], name: str) -> tuple[int, ...]:

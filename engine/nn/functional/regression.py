@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from engine.arithmetic import exp, log, where
+from engine.nn.functional.checks import misfit
 from engine.nn.functional.reduction import reduced
 from engine.tensor import Tensor
 
@@ -48,7 +49,7 @@ def huber_loss(
 ) -> Tensor:
     """``d^2 / 2`` for differences up to ``delta``, ``delta * (|d| - delta / 2)`` above."""
     if delta <= 0:
-        raise ValueError("huber_loss does not support non-positive values for delta")
+        raise misfit("huber_loss does not support non-positive values for delta")
     d = input - target
     size = d.abs()
     losses = where(size <= delta, d * d * 0.5, (size - 0.5 * delta) * delta)

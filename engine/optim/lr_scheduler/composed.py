@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.optim.lr_scheduler.schedule import LRScheduler, outside_of_steps
+from engine.optim.lr_scheduler.schedule import LRScheduler, outside_of_steps, set_rate
 from engine.optim.optimizer import Optimizer
 
 
@@ -67,7 +67,7 @@ class SequentialLR(_Composed):
             raise ValueError(f"{text}, not {len(milestones)}")
         self._milestones, self.last_epoch = milestones, last_epoch + 1
         for group in self.groups:  # each schedule has taken its first step: undo them
-            group["lr"] = group["initial_lr"]
+            set_rate(group, group["initial_lr"])
         for schedule in self._schedulers:
             schedule.last_epoch -= 1
         self._schedulers[0].step()

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from engine.optim.lr_scheduler.schedule import LRScheduler, one_each
+from engine.optim.lr_scheduler.schedule import (
+    LRScheduler,
+    attributes,
+    give_back,
+    one_each,
+    outside_of_steps,
+    set_rate,
+)
 from engine.optim.optimizer import Group, Optimizer
 
 
@@ -48,7 +56,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             while self.T_cur >= self.T_i:
                 self.T_cur -= self.T_i
                 self.T_i *= self.T_mult
-        super().step(math.floor(epoch))
+        outside_of_steps()
+        self.last_epoch = math.floor(epoch)
+        self.set_rates(self.get_lr())
 
 
 class _Cycle(LRScheduler):
@@ -56,21 +66,23 @@ class _Cycle(LRScheduler):
 
     def _take_momentum(
         self, wanted: bool, base: float | list[float], top: float | list[float], first: bool
-    ) -> None:
+    ) -> tuple[list[float], list[float]]:
+        """The least and the largest momentum of every group, set where the schedule starts."""
         self.cycle_momentum = wanted
         if not wanted:
-            return
+            return [], []
         defaults = self.optimizer.defaults
         if "momentum" not in defaults and "betas" not in defaults:
             text = "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
             raise ValueError(text)
         self.use_beta1 = "betas" in defaults
-        bases = one_each("base_momentum", self.optimizer, base)
-        tops = one_each("max_momentum", self.optimizer, top)
-        for group, low, high in zip(self.groups, bases, tops, strict=True):
+        lows = one_each("base_momentum", self.optimizer, base)
+        highs = one_each("max_momentum", self.optimizer, top)
+        for group, low, high in zip(self.groups, lows, highs, strict=True):
             if first:
                 self._set_momentum(group, high)
                 group["max_momentum"], group["base_momentum"] = high, low
+        return lows, highs
 
     def _set_momentum(self, group: Group, value: float) -> None:
         if self.use_beta1:
@@ -105,25 +117,37 @@ class CyclicLR(_Cycle):
         self.optimizer, self.mode, self.gamma = optimizer, mode, gamma
         bases = one_each("base_lr", optimizer, base_lr)
         for group, base in zip(optimizer.param_groups, bases, strict=True):
-            group["lr"] = base if last_epoch == -1 else group["lr"]
+            if last_epoch == -1:
+                set_rate(group, base)
         self.max_lrs = one_each("max_lr", optimizer, max_lr)
         self.total_size = float(step_size_up + (step_size_down or step_size_up))
         self.step_ratio = step_size_up / self.total_size
-        self._custom = scale_fn
+        self._scale_fn_custom = scale_fn
         self.scale_mode = scale_mode
         if scale_fn is None:
             self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
-        self._take_momentum(cycle_momentum, base_momentum, max_momentum, last_epoch == -1)
+        momenta = self._take_momentum(cycle_momentum, base_momentum, max_momentum, last_epoch == -1)
+        if cycle_momentum:
+            self.base_momentums, self.max_momentums = momenta
         super().__init__(optimizer, last_epoch)
         self.base_lrs = bases
 
     def scale_fn(self, x: float) -> float:
         """How high cycle (or step) ``x`` reaches."""
-        if self._custom is not None:
-            return self._custom(x)
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
         heights = {"triangular": 1.0, "triangular2": 0.5 ** (x - 1)}
         out: float = heights[self.mode] if self.mode in heights else self.gamma**x
         return out
+
+    def state_dict(self) -> dict[str, Any]:
+        """As the other schedules'; of a scaling function its attributes, if it has some."""
+        return {**super().state_dict(), "_scale_fn_custom": attributes(self._scale_fn_custom)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        own = dict(state_dict)
+        give_back(self._scale_fn_custom, own.pop("_scale_fn_custom", None))
+        super().load_state_dict(own)
 
     def get_lr(self) -> list[float]:
         cycle = math.floor(1 + self.last_epoch / self.total_size)
@@ -132,8 +156,8 @@ class CyclicLR(_Cycle):
         share = x / self.step_ratio if up else (x - 1) / (self.step_ratio - 1)
         scale = share * self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
-            for group in self.groups:
-                low, high = group["base_momentum"], group["max_momentum"]
+            ranges = zip(self.groups, self.base_momentums, self.max_momentums, strict=True)
+            for group, low, high in ranges:
                 self._set_momentum(group, high - (high - low) * scale)
         pairs = zip(self.base_lrs, self.max_lrs, strict=True)
         return [base + (top - base) * scale for base, top in pairs]
@@ -174,8 +198,8 @@ class OneCycleLR(_Cycle):
             text = f"anneal_strategy must be one of 'cos' or 'linear', not {anneal_strategy}"
             raise ValueError(text)
         self.optimizer, self.total_steps = optimizer, total_steps
-        self.anneal_strategy = anneal_strategy
-        self._phases = _phases(pct_start * total_steps, total_steps, three_phase)
+        self._anneal_func_type = anneal_strategy
+        self._schedule_phases = _phases(pct_start * total_steps, total_steps, three_phase)
         tops = one_each("max_lr", optimizer, max_lr)
         for group, top in zip(optimizer.param_groups, tops, strict=True):
             if last_epoch == -1:
@@ -185,7 +209,7 @@ class OneCycleLR(_Cycle):
         super().__init__(optimizer, last_epoch)
 
     def _between(self, start: float, end: float, share: float) -> float:
-        if self.anneal_strategy == "linear":
+        if self._anneal_func_type == "linear":
             return (end - start) * share + start
         return end + (start - end) / 2.0 * (math.cos(math.pi * share) + 1)
 
@@ -194,21 +218,29 @@ class OneCycleLR(_Cycle):
         if at > self.total_steps:
             text = f"Tried to step {at} times."
             raise ValueError(f"{text} The specified number of total steps is {self.total_steps}")
-        number = next((i for i, p in enumerate(self._phases) if at <= p[0]), len(self._phases) - 1)
-        begin = self._phases[number - 1][0] if number else 0.0
-        end, before, after, momentum_before, momentum_after = self._phases[number]
-        share = (at - begin) / (end - begin)
+        ends = [phase["end_step"] for phase in self._schedule_phases]
+        number = next((i for i, end in enumerate(ends) if at <= end), len(ends) - 1)
+        begin, phase = ends[number - 1] if number else 0.0, self._schedule_phases[number]
+        share = (at - begin) / (ends[number] - begin)
         if self.cycle_momentum:
             for group in self.groups:
-                low, high = group[momentum_before], group[momentum_after]
+                low, high = group[phase["start_momentum"]], group[phase["end_momentum"]]
                 self._set_momentum(group, self._between(low, high, share))
-        return [self._between(group[before], group[after], share) for group in self.groups]
+        pairs = [(group[phase["start_lr"]], group[phase["end_lr"]]) for group in self.groups]
+        return [self._between(low, high, share) for low, high in pairs]
 
 
-def _phases(rise: float, total: int, three: bool) -> list[tuple[float, str, str, str, str]]:
+def _phases(rise: float, total: int, three: bool) -> list[dict[str, Any]]:
     """Where each phase ends, and between which settings its rate and momentum move."""
-    up = (rise - 1, "initial_lr", "max_lr", "max_momentum", "base_momentum")
+    momenta = ("max_momentum", "base_momentum")
+    up = _phase(rise - 1, "initial_lr", "max_lr", *momenta)
     if not three:
-        return [up, (total - 1.0, "max_lr", "min_lr", "base_momentum", "max_momentum")]
-    down = (2 * rise - 2, "max_lr", "initial_lr", "base_momentum", "max_momentum")
-    return [up, down, (total - 1.0, "initial_lr", "min_lr", "max_momentum", "max_momentum")]
+        return [up, _phase(total - 1, "max_lr", "min_lr", *momenta[::-1])]
+    down = _phase(2 * rise - 2, "max_lr", "initial_lr", *momenta[::-1])
+    last = _phase(total - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum")
+    return [up, down, last]
+
+
+def _phase(end: float, *settings: str) -> dict[str, Any]:
+    names = ("start_lr", "end_lr", "start_momentum", "end_momentum")
+    return {"end_step": float(end), **dict(zip(names, settings, strict=True))}

@@ -7,12 +7,14 @@ on one optimizer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 from engine.errors import Unsupported, message
 from engine.locate import user_location
 from engine.modes import modes
 from engine.optim.optimizer import Group, Optimizer
+from engine.tensor import Tensor
 
 
 class LRScheduler:
@@ -27,13 +29,14 @@ class LRScheduler:
         self.optimizer = optimizer
         for at, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
+                group.setdefault("initial_lr", float(group["lr"]))
             elif "initial_lr" not in group:
                 text = f"param 'initial_lr' is not specified in param_groups[{at}]"
                 raise KeyError(f"{text} when resuming an optimizer")
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self._last_lr: list[float] = []
+        self._step_count = 0
         self.step()
 
     @property
@@ -42,8 +45,8 @@ class LRScheduler:
         return self.optimizer.param_groups
 
     def rates(self) -> list[float]:
-        """The learning rates of the groups now."""
-        return [group["lr"] for group in self.groups]
+        """The learning rates of the groups now, as Python's numbers."""
+        return [float(group["lr"]) for group in self.groups]
 
     def get_lr(self) -> list[float]:
         """The learning rates for ``last_epoch``."""
@@ -56,6 +59,7 @@ class LRScheduler:
     def step(self, epoch: int | None = None) -> None:
         """Set the rates of the next epoch, or of ``epoch``."""
         outside_of_steps()
+        self._step_count += 1
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         closed = getattr(self, "_get_closed_form_lr", None) if epoch is not None else None
         self.set_rates((closed or self.get_lr)())
@@ -63,7 +67,7 @@ class LRScheduler:
     def set_rates(self, rates: Sequence[float]) -> None:
         """Write the groups' learning rates."""
         for group, rate in zip(self.groups, rates, strict=True):
-            group["lr"] = rate
+            set_rate(group, rate)
         self._last_lr = self.rates()
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,12 +83,33 @@ class LRScheduler:
         self.__dict__.update(state_dict)
 
 
+def set_rate(group: Group, rate: float) -> None:
+    """Write a group's learning rate, into the tensor where it is one."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
 def outside_of_steps() -> None:
     """Error inside a compiled step, where a schedule would move once, at the trace."""
     if modes.trace is not None:
         text = "a learning-rate schedule's step() inside jit"
         hint = "call it after the compiled step; the new rate is read without compiling again"
         raise Unsupported(message(user_location(), text, hint))
+
+
+def attributes(function: Any) -> dict[str, Any] | None:
+    """What a state dict keeps of a callable: an object's attributes, nothing of a function."""
+    if function is None or isinstance(function, FunctionType):
+        return None
+    return dict(vars(function))
+
+
+def give_back(function: Any, kept: Mapping[str, Any] | None) -> None:
+    """The attributes of a callable object as they were."""
+    if kept is not None:
+        vars(function).update(kept)
 
 
 def one_each(name: str, optimizer: Optimizer, value: Any) -> list[Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from engine.optim.lr_scheduler.schedule import LRScheduler, one_each
+from engine.optim.lr_scheduler.schedule import LRScheduler, attributes, give_back, one_each
 from engine.optim.optimizer import Optimizer
 
 Rule: TypeAlias = Callable[[int], float]
@@ -30,11 +30,14 @@ class LambdaLR(LRScheduler):
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the optimizer and the functions, in whose place PyTorch has None."""
-        return {**super().state_dict(), "lr_lambdas": [None] * len(self.lr_lambdas)}
+        """All but the optimizer; of the rules their attributes, if they have some, or None."""
+        return {**super().state_dict(), "lr_lambdas": [attributes(x) for x in self.lr_lambdas]}
 
-    def load_state_dict(self, state_dict: Any) -> None:
-        super().load_state_dict({k: v for k, v in state_dict.items() if k != "lr_lambdas"})
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        own = dict(state_dict)
+        for rule, kept in zip(self.lr_lambdas, own.pop("lr_lambdas"), strict=True):
+            give_back(rule, kept)
+        super().load_state_dict(own)
 
 
 class MultiplicativeLR(LambdaLR):

@@ -215,3 +215,77 @@ def test_containers() -> None:
     parts = nn.ModuleList([nn.ReLU()])
     parts.insert(0, nn.Tanh())
     assert [type(m).__name__ for m in parts] == ["Tanh", "ReLU"]
+
+
+def test_hooks_see_named_arguments_and_keep_their_order() -> None:
+    class Scale(nn.Module):
+        def forward(self, x: engine.Tensor, by: float = 1.0) -> engine.Tensor:
+            return x * by
+
+    net, seen = Scale(), []
+    net.register_forward_pre_hook(
+        lambda module, args, kwargs: (args, {"by": kwargs["by"] + 1}), with_kwargs=True
+    )
+    net.register_forward_hook(lambda module, args, output: seen.append("second"))
+    net.register_forward_hook(
+        lambda module, args, kwargs, output: seen.append(kwargs["by"]),
+        with_kwargs=True,
+        prepend=True,
+    )
+    assert float(net(engine.ones(()), by=2.0)) == 3.0
+    assert seen == [3.0, "second"]
+
+
+def test_hooks_around_the_state_and_extra_state() -> None:
+    class Counter(nn.Linear):
+        count = 0
+
+        def get_extra_state(self) -> int:
+            return self.count
+
+        def set_extra_state(self, state: int) -> None:
+            self.count = state
+
+    net = nn.Sequential(Counter(1, 1))
+    net[0].count = 7
+    net.register_state_dict_post_hook(lambda module, state, prefix, _: state.update(more=1))
+    saved = net.state_dict()
+    assert list(saved) == ["0.weight", "0.bias", "0._extra_state", "more"]
+    other = nn.Sequential(Counter(1, 1))
+    seen = []
+    other.register_load_state_dict_pre_hook(lambda module, state, *rest: state.pop("more"))
+    other.register_load_state_dict_post_hook(lambda module, keys: seen.append(keys))
+    other.load_state_dict(saved)
+    assert other[0].count == 7
+    assert len(seen) == 1
+    assert "more" in saved  # the mapping that was given stays as it was
+
+
+def test_what_does_not_fit_is_listed() -> None:
+    state = {"weight": engine.zeros(3, 2), "scale": engine.zeros(1)}
+    with pytest.raises(RuntimeError) as error:
+        nn.Linear(2, 2).load_state_dict(state)
+    for part in (
+        'Unexpected key(s) in state_dict: "scale"',
+        'Missing key(s) in state_dict: "bias"',
+    ):
+        assert part in str(error.value)
+    assert "size mismatch for weight" in str(error.value)
+    keys = nn.Linear(3, 3).load_state_dict({}, strict=False)
+    assert keys.missing_keys == ["weight", "bias"]
+
+
+def test_parts_by_name_and_in_place_of_others() -> None:
+    net = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))
+    assert net.get_buffer("0.running_mean") is net[0].running_mean
+    with pytest.raises(AttributeError, match="no buffer"):
+        net.get_buffer("1.weight")
+    net.set_submodule("1", nn.Tanh())
+    assert isinstance(net[1], nn.Tanh)
+    twice = nn.Sequential(net[0], net[0])
+    assert len(list(twice.named_parameters())) == 2
+    assert len(list(twice.named_parameters(remove_duplicate=False))) == 4
+    assert list(twice.named_parameters(recurse=False)) == []
+    into = twice.state_dict(prefix="x.")
+    assert next(iter(into)) == "x.0.weight"
+    assert len(into) == 10

@@ -135,8 +135,7 @@ def test_state_dict_keys_are_pytorchs() -> None:
 
 
 def test_wrong_state_leaves_all_as_it_was() -> None:
-    p = nn.Parameter(engine.tensor(START))
-    opt = engine.optim.Adam([p], lr=0.1)
+    _, opt = run(engine.optim.Adam, lr=0.1)
     state = opt.state_dict()
     state["param_groups"][0]["lr"] = 5.0
     state["state"][0]["exp_avg"] = engine.zeros(7)
@@ -170,11 +169,13 @@ def test_bad_arguments() -> None:
         (lambda: engine.optim.SGD([p], lr=-1.0), "Invalid learning rate"),
         (lambda: engine.optim.SGD([p], lr=1.0, nesterov=True), "Nesterov"),
         (lambda: engine.optim.Adam([p], betas=(1.0, 0.9)), "beta parameter at index 0"),
-        (lambda: engine.optim.SGD([p, p], lr=1.0), "more than one parameter group"),
+        (lambda: engine.optim.SGD([{"params": p}, {"params": p}]), "more than one parameter group"),
         (lambda: engine.optim.SGD([p * 2], lr=1.0), "non-leaf"),
     ):
         with pytest.raises(ValueError, match=text):
             build()
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        engine.optim.SGD([p, p], lr=1.0)
 
 
 def test_changed_hyper_parameters_run_the_same_program() -> None:
