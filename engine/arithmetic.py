@@ -119,7 +119,21 @@ def pow(x: Tensor, exponent: Operand) -> Tensor:
         if exponent in _POWERS and (is_float(dtype) or exponent in {1, 2, 3}):
             out: Tensor = _POWERS[exponent](cast(x, dtype))
             return out if out is not x else out.clone()
+        if isinstance(exponent, int) and not is_float(dtype):
+            return _product(cast(x, dtype), exponent)
     return _power(x, exponent)
+
+
+def _product(x: Tensor, times: int) -> Tensor:
+    """``x`` multiplied ``times`` times, by squaring."""
+    if times < 0:
+        text = "integers to negative integer powers are not allowed"
+        raise ShapeError(message(user_location(), text))
+    out = filled(x, 1)
+    while times:
+        out = apply("mul", out, x) if times % 2 else out
+        x, times = apply("mul", x, x), times // 2
+    return out
 
 
 def rpow(x: Tensor, base: Operand) -> Tensor:

@@ -169,7 +169,10 @@ def ones(
 def empty(
     *size: Any, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
 ) -> Tensor:
-    """A tensor to be filled; it holds zeros, so that nothing depends on old memory."""
+    """A tensor to be filled; it holds zeros, so that nothing depends on old memory.
+
+    Differs from PyTorch: the memory holds zeros.
+    """
     return full(sizes(size), 0, dtype or float32, requires_grad, **place)
 
 

@@ -44,7 +44,10 @@ def _known(x: Tensor, op: str, instead: str) -> Any:
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """Where ``input`` is not zero: positions [count, rank], or one vector a dimension."""
+    """Where ``input`` is not zero: positions [count, rank], or one vector a dimension.
+
+    Differs from PyTorch: outside ``jit`` only.
+    """
     array = _known(input, "nonzero", "use where(), or nonzero_static() with a size")
     found = np.nonzero(np.atleast_1d(array))
     if as_tuple:
@@ -54,7 +57,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 
 def argwhere(input: Tensor) -> Tensor:
-    """Where ``input`` is not zero, as positions [count, rank]."""
+    """Where ``input`` is not zero, as positions [count, rank].
+
+    Differs from PyTorch: outside ``jit`` only.
+    """
     found: Tensor = nonzero(input)
     return found
 
@@ -81,7 +87,10 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where ``mask`` holds, both broadcast, as a vector."""
+    """The elements where ``mask`` holds, both broadcast, as a vector.
+
+    Differs from PyTorch: outside ``jit`` only.
+    """
     _must_be_bool(mask, "masked_select")
     x, held = broadcast_together(input, mask, op="masked_select")
     array = _known(held, "masked_select", "use where() or masked_fill() with the mask")

@@ -90,6 +90,8 @@ def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> Extremum:
     """The most frequent value along ``dim``, the smallest of several, and where it stands last.
 
     Every pair of elements is compared: meant for axes of some thousand elements.
+
+    Differs from PyTorch: of equal elements the last position is given; PyTorch leaves it open.
     """
     if not x.value.type.shape:
         return Extremum(x.clone(), cast(x.detach() * 0, int64))
@@ -218,7 +220,10 @@ def unique(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """The distinct elements (or slices along ``dim``) in order; eager mode only."""
+    """The distinct elements (or slices along ``dim``) in order; eager mode only.
+
+    Differs from PyTorch: outside ``jit`` only.
+    """
     array = _known(x, "unique")
     axis = None if dim is None else axis_of(dim, array.ndim)
     found = np.unique(array, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
@@ -230,7 +235,10 @@ def unique(
 def unique_consecutive(
     x: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """Runs of equal elements (or slices along ``dim``) cut to one each; eager mode only."""
+    """Runs of equal elements (or slices along ``dim``) cut to one each; eager mode only.
+
+    Differs from PyTorch: outside ``jit`` only.
+    """
     array = _known(x, "unique_consecutive")
     axis = 0 if dim is None else axis_of(dim, array.ndim)
     rows = array.reshape(-1) if dim is None else np.moveaxis(array, axis, 0)

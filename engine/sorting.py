@@ -59,7 +59,10 @@ def msort(input: Tensor) -> Tensor:
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Sorted:
-    """The ``k`` largest (or smallest) values along ``dim``, best first, and their positions."""
+    """The ``k`` largest (or smallest) values along ``dim``, best first, and their positions.
+
+    Differs from PyTorch: equal elements keep their order, which PyTorch leaves open.
+    """
     x = input if input.value.type.shape else reshape(input, (1,))
     axis = axis_of(dim, len(x.value.type.shape))
     size = x.value.type.shape[axis]
@@ -79,7 +82,11 @@ def _chosen(x: Tensor, axis: int, places: slice, descending: bool) -> Sorted:
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Sorted:
-    """The ``k``-th smallest value (counted from 1) along ``dim``, and its position."""
+    """The ``k``-th smallest value (counted from 1) along ``dim``, and its position.
+
+    Differs from PyTorch: of equal elements the position follows their order, which PyTorch
+    leaves open.
+    """
     x = input if input.value.type.shape else reshape(input, (1,))
     axis = axis_of(dim, len(x.value.type.shape))
     size = x.value.type.shape[axis]

@@ -261,7 +261,10 @@ builtin_range = range
 
 
 def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each number 0, 1, ... occurs in integers [n]; or the sums of their ``weights``."""
+    """How often each number 0, 1, ... occurs in integers [n]; or the sums of their ``weights``.
+
+    Differs from PyTorch: outside ``jit`` only.
+    """
     kind = x.value.type
     if modes.trace is not None:
         text = "bincount inside jit: the result's size depends on data"

@@ -24,8 +24,8 @@ from engine import (
     shaping,
     sorting,
 )
-from engine.dispatch import apply, cast
-from engine.dtypes import as_dtype, bfloat16, bool_, float16, float32, float64, int32, int64
+from engine.conversions import Conversions
+from engine.dispatch import apply
 from engine.errors import ShapeError, TraceError, message
 from engine.locate import user_location
 from engine.methods import Methods
@@ -52,7 +52,7 @@ class Size(tuple[Any, ...]):
         return f"Size([{', '.join(map(str, self))}])"
 
 
-class Tensor(Methods, TensorState):
+class Tensor(Methods, Conversions, TensorState):
     """A NumPy array with gradients, or a value of the step being traced.
 
     Made by ``engine.tensor``, ``engine.zeros`` and their like. Memory is shared by ``detach()``,
@@ -136,7 +136,11 @@ class Tensor(Methods, TensorState):
         return value.array
 
     def item(self) -> Any:
-        """The one element as a Python number."""
+        """The one element as a Python number.
+
+        Differs from PyTorch: an error inside ``jit``, as are ``float()``, ``int()``,
+        ``bool()``, ``tolist()`` and ``numpy()``.
+        """
         array = self._concrete("item()")
         if array.size != 1:
             text = f"a tensor with {array.size} elements cannot be converted to a number"
@@ -232,61 +236,6 @@ class Tensor(Methods, TensorState):
     def contiguous(self) -> Tensor:
         """The tensor in row-major order; a copy where it is not."""
         return self if self.is_contiguous() else self.clone()
-
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, **kwargs: Any) -> Tensor:
-        """The tensor as another dtype; the only device is "cpu"."""
-        for arg in (*args, device):
-            if isinstance(arg, Tensor):
-                dtype = arg.dtype
-            elif _names_device(arg):
-                name = str(arg)
-                if name.split(":", maxsplit=1)[0] != "cpu":
-                    raise RuntimeError(
-                        message(user_location(), f"there is no device {name!r}; only 'cpu'")
-                    )
-            elif arg is not None and not isinstance(arg, bool):
-                dtype = arg
-        return self if dtype is None else cast(self, as_dtype(dtype))
-
-    def type_as(self, other: Tensor) -> Tensor:
-        """The tensor as the dtype of ``other``."""
-        return cast(self, other.dtype)
-
-    def cpu(self) -> Tensor:
-        """The tensor itself."""
-        return self
-
-    def float(self) -> Tensor:
-        """As float32."""
-        return cast(self, float32)
-
-    def half(self) -> Tensor:
-        """As float16."""
-        return cast(self, float16)
-
-    def bfloat16(self) -> Tensor:
-        """As bfloat16."""
-        return cast(self, bfloat16)
-
-    def double(self) -> Tensor:
-        """As float64."""
-        return cast(self, float64)
-
-    def long(self) -> Tensor:
-        """As int64."""
-        return cast(self, int64)
-
-    def int(self) -> Tensor:
-        """As int32."""
-        return cast(self, int32)
-
-    def bool(self) -> Tensor:
-        """Whether each element is not zero."""
-        return cast(self, bool_)
-
-    def type(self, dtype: Any = None) -> Any:
-        """As another dtype."""
-        return str(self.dtype) if dtype is None else self.to(dtype)
 
     backward = autograd.backward
 
@@ -400,11 +349,6 @@ class Tensor(Methods, TensorState):
     __ixor__ = inplace.FORMS["bitwise_xor_"]
     __ilshift__ = inplace.FORMS["bitwise_left_shift_"]
     __irshift__ = inplace.FORMS["bitwise_right_shift_"]
-
-
-def _names_device(arg: Any) -> bool:
-    named = isinstance(arg, str) and arg.split(":")[0] in {"cpu", "cuda", "mps", "meta", "xpu"}
-    return named or type(arg).__name__ == "device"
 
 
 def _unpickle(kind: type[Tensor], array: Array, requires_grad: bool) -> Tensor:

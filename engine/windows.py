@@ -23,6 +23,8 @@ def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Windows of ``size`` elements every ``step`` along ``dimension``, as a new last axis.
 
     A copy in PyTorch's sense: writing to the result does not write to ``x``.
+
+    Differs from PyTorch: the result is a copy, not a view.
     """
     if not x.value.type.shape:
         x = reshape(x, (1,))
@@ -42,6 +44,8 @@ def as_strided(
 
     A copy in PyTorch's sense, and places are counted from the first element of ``x``, not of the
     memory that it may be a part of. Raises Unsupported where ``x`` is not in row-major order.
+
+    Differs from PyTorch: the result is a copy, not a view.
     """
     if len(size) != len(stride) or min((*size, *stride, storage_offset or 0), default=0) < 0:
         text = f"as_strided({describe(x)}): sizes {list(size)} and strides {list(stride)}"

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ir", "codegen", "engine")
 ALLOWED = {
-    "ir": {"numpy", "ir"},
+    "ir": {"numpy", "ml_dtypes", "ir"},
     "codegen": {"numpy", "numba", "llvmlite", "platformdirs", "ir", "codegen"},
     "engine": {"numpy", "click", "rich", "safetensors", "platformdirs", "ir", "codegen", "engine"},
 }

@@ -33,6 +33,9 @@ class DataLoader:
     interpreter; ``pin_memory`` and ``in_order`` change nothing, and ``multiprocessing_context``
     is an error. An exception in a worker is raised here as it is, with its own traceback.
 
+    Differs from PyTorch: the same seed shuffles in another order; workers are threads, not
+    processes.
+
     >>> for x, y in DataLoader(TensorDataset(images, labels), batch_size=64, shuffle=True): ...
     """
 

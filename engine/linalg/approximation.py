@@ -100,6 +100,8 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
     """The X of least norm that minimises ``|A X - B|``, by the pseudoinverse.
 
     Every ``driver`` of LAPACK gives this result; residuals only for full rank and tall A.
+
+    Differs from PyTorch: every ``driver`` gives the solution of the pseudoinverse.
     """
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise fail(f"lstsq() has no driver {driver!r}")

@@ -159,12 +159,18 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
 
 
 def eig(A: Tensor) -> NoReturn:
-    """Not here: the result is complex."""
+    """Not here: the result is complex.
+
+    Differs from PyTorch: it raises Unsupported, as the result is complex.
+    """
     raise _complex("eig")
 
 
 def eigvals(A: Tensor) -> NoReturn:
-    """Not here: the result is complex."""
+    """Not here: the result is complex.
+
+    Differs from PyTorch: it raises Unsupported, as the result is complex.
+    """
     raise _complex("eigvals")
 
 

@@ -108,7 +108,7 @@ from engine.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from engine.nn.parameter import Parameter
+from engine.nn.parameter import Buffer, Parameter
 from engine.nn.pooling import (
     AvgPool1d,
     AvgPool2d,
@@ -172,6 +172,7 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Bilinear",
+    "Buffer",
     "CTCLoss",
     "ChannelShuffle",
     "CircularPad1d",

@@ -70,6 +70,8 @@ _SHOWN = {
 class Embedding(_Table):
     """``F.embedding`` with its table: [...] -> [..., embedding_dim].
 
+    Differs from PyTorch: the gradient of the table is dense; ``sparse=True`` changes nothing.
+
     >>> nn.Embedding(10, 3)(torch.tensor([[1, 2]])).shape
     Size([1, 2, 3])
     """

@@ -17,7 +17,7 @@ from engine.guards import bump_module_epoch
 from engine.modes import modes, no_grad
 from engine.nn import state
 from engine.nn.hooks import Hooked, Hooks
-from engine.nn.parameter import Parameter
+from engine.nn.parameter import Buffer, Parameter
 from engine.tensor import Tensor
 
 M = TypeVar("M", bound="Module")
@@ -79,6 +79,9 @@ class Module(Hooked):
         elif isinstance(value, Module):
             self._forget(name)
             self.register_module(name, value)
+        elif isinstance(value, Buffer):
+            self._forget(name)
+            self.register_buffer(name, value, value.persistent)
         elif name in self._parameters or name in self._modules:
             self._clear(name, value)
         elif name in self._buffers:

@@ -1,10 +1,27 @@
-"""A tensor in, the same memory as a module's trainable state out."""
+"""A tensor in, the same memory as a module's state out, trainable or not."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from engine.tensor import Tensor
+
+
+class Buffer(Tensor):
+    """A tensor that a ``Module`` registers as a buffer when it is assigned as an attribute.
+
+    Shares memory with ``data``. ``persistent=False`` keeps it out of ``state_dict``.
+    """
+
+    def __init__(self, data: Tensor, *, persistent: bool = True) -> None:
+        super().__init__(data.detach()._cell, None, False)
+        self.persistent = persistent
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:
+        if id(self) not in memo:
+            memo[id(self)] = Buffer(self.detach().clone(), persistent=self.persistent)
+        found: Buffer = memo[id(self)]
+        return found
 
 
 class Parameter(Tensor):

@@ -6,6 +6,7 @@ equal values wins, and NaN is larger than everything, as in NumPy and PyTorch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,7 +85,8 @@ def _position(name: str, function: Callable[..., Any]) -> Op:
 
     def evaluate(x: Array, axes: Sequence[int], dtype: Any) -> Array:
         kept = [a for a in range(x.ndim) if a not in axes]
-        rows = x.transpose(*kept, *axes).reshape([*(x.shape[a] for a in kept), -1])
+        count = math.prod(x.shape[a] for a in axes)
+        rows = x.transpose(*kept, *axes).reshape([*(x.shape[a] for a in kept), count])
         return np.asarray(function(rows, axis=-1)).astype(dtype)
 
     cases = (

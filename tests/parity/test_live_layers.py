@@ -130,3 +130,32 @@ def test_initialisations_that_draw_nothing_or_keep_a_law(shape: tuple[int, ...])
     if len(shape) > 2:
         found = nn.init.dirac_(engine.empty(*shape))
         close(found, torch.nn.init.dirac_(torch.empty(*shape)))
+
+
+@pytest.mark.parametrize(
+    "name", ["celu_", "elu_", "hardtanh_", "leaky_relu_", "relu_", "rrelu_", "selu_"]
+)
+def test_activations_in_place(name: str) -> None:
+    results = []
+    for module, functions in ((engine, nn.functional), (torch, torch.nn.functional)):
+        x = module.tensor(SEQUENCE)
+        x.requires_grad_()
+        twice = x * 2
+        assert getattr(functions, name)(twice) is twice
+        (twice * twice).sum().backward()
+        results.append((twice, x.grad))
+    for mine, other in zip(*results, strict=True):
+        close(mine, other)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_distances_of_every_pair(p: float) -> None:
+    results = []
+    for module, functions in ((engine, nn.functional), (torch, torch.nn.functional)):
+        x = module.tensor(SEQUENCE[0])
+        x.requires_grad_()
+        found = functions.pdist(x, p)
+        (found * found).sum().backward()
+        results.append((found, x.grad))
+    for mine, other in zip(*results, strict=True):
+        close(mine, other)

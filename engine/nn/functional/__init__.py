@@ -26,7 +26,12 @@ from engine.nn.functional.convolution import conv1d, conv2d, conv3d, conv_tbc
 from engine.nn.functional.ctc import (
     ctc_loss,
 )
-from engine.nn.functional.distance import cosine_similarity, normalize, pairwise_distance
+from engine.nn.functional.distance import (
+    cosine_similarity,
+    normalize,
+    pairwise_distance,
+    pdist,
+)
 from engine.nn.functional.dropping import (
     alpha_dropout,
     dropout1d,
@@ -254,6 +259,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",

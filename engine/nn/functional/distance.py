@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from engine.arithmetic import maximum, where
+from engine.creation import from_numpy
 from engine.dispatch import broadcast_together, cast
+from engine.nn.functional.checks import misfit
 from engine.tensor import Tensor
 
 
@@ -44,6 +48,17 @@ def pairwise_distance(
 ) -> Tensor:
     """The ``p``-norm of ``x1 - x2 + eps`` along the last axis."""
     return p_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The ``p``-norms of the differences of every pair of rows: [n, d] -> [n (n - 1) / 2]."""
+    if input.ndim != 2:
+        raise misfit(f"pdist takes [n, d]: input {list(input.shape)}")
+    if p < 0:
+        raise misfit(f"pdist takes a p of at least 0, not {p}")
+    first, second = np.triu_indices(int(input.shape[0]), 1)
+    left, right = (input.index_select(0, from_numpy(places)) for places in (first, second))
+    return p_norm(left - right, p, 1)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

@@ -9,6 +9,7 @@ from engine.nn.functional.checks import misfit
 from engine.nn.functional.normalization import batch_norm
 from engine.tensor import Tensor
 from ir.dims import product
+from ir.types import is_float
 
 
 def instance_norm(
@@ -77,5 +78,5 @@ def local_response_norm(
     total = wide[:, 0:channels]
     for at in range(1, size):
         total = total + wide[:, at : at + channels]
-    mean = total / size if input.dtype.kind == "f" else total // size  # as PyTorch's pooling
+    mean = total / size if is_float(input.dtype) else total // size  # as PyTorch's pooling
     return input / (mean * alpha + k) ** beta

@@ -33,6 +33,8 @@ def embedding(
 
     The row ``padding_idx`` gets no gradient. ``max_norm`` first shortens, in place, the rows that
     are read. ``scale_grad_by_freq`` divides a row's gradient by how often it is read.
+
+    Differs from PyTorch: the gradient of the table is dense; ``sparse=True`` changes nothing.
     """
     _check_table(input, weight)
     padding = _padding(padding_idx, weight)

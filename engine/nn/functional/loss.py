@@ -22,6 +22,7 @@ from engine.nn.functional.reduction import reduced
 from engine.tensor import Tensor
 from ir.graph import Location
 from ir.table import Array
+from ir.types import is_float
 
 
 def cross_entropy(
@@ -46,7 +47,7 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise misfit(f"label_smoothing must be between 0.0 and 1.0, got {label_smoothing}")
     log_p = log_softmax(input, _class_axis(input))
-    if target.dtype.kind == "f":
+    if is_float(target.dtype):
         if ignore_index >= 0:
             raise misfit("ignore_index is not supported for floating point target")
         return _against_probabilities(log_p, target, weight, reduction, label_smoothing)

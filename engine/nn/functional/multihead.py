@@ -14,6 +14,7 @@ from engine.nn.functional.linear import linear
 from engine.products import matmul
 from engine.shaping import cat
 from engine.tensor import Tensor
+from ir.types import is_float
 
 
 def multi_head_attention_forward(
@@ -149,7 +150,7 @@ def _added(mask: Tensor, like: Tensor) -> Tensor:
     """A bool mask (True hides) as numbers to add; others as they are."""
     if mask.dtype.kind == "b":
         return where(mask, -math.inf, 0.0).to(like.dtype)
-    if mask.dtype.kind != "f":
+    if not is_float(mask.dtype):
         raise misfit(f"a mask holds bools or floats, not {mask.dtype}")
     return mask.to(like.dtype)
 

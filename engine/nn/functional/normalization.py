@@ -9,7 +9,7 @@ from engine.modes import no_grad
 from engine.nn.functional.checks import misfit
 from engine.tensor import Tensor
 
-_EPSILON = {4: 2.0**-23, 8: 2.0**-52}  # of float32 and float64
+_EPSILON = {2: 2.0**-23, 4: 2.0**-23, 8: 2.0**-52}  # of the dtype that it is computed in
 
 
 def batch_norm(
