@@ -52,10 +52,25 @@ GROUPS = {
     r"^cond$|while_loop|hook|deterministic|profiler|^(set|get)_|is_(warn|inference|grad|vulkan|autocast)|"
     r"autocast|inference|forward_ad|overrides|typename|use_|_like_proxy|Lazy|Uninitialized|library|"
     r"register|retain|parametri|prun|fuse_|skip_init|stateless|convert_",
+    "inner operators": r"_copy$|^native_|^norm_except|^batch_norm_|_elemt$|parse_|ir_module|"
+    r"^unify_|^init_num|^thread_safe|^merge_type|constant_pad_nd|^convolution$|^grid_sampler|"
+    r"_cell$|^(h|d)smm$|^s(addmm|pmm)$|^slice_inverse$|^rnn_|^(gru|lstm)$|^hash_tensor$|"
+    r"^unsafe_|_torch_function|^assert_int|^(fork|wait)$",
     "dtypes": r"float8|float4|^u?int(1|2|3|4|5|6|7|16|32|64)$|bits|half|bfloat|chalf|float16|"
     r"finfo|iinfo|Type$|Storage$|Tensor$|get_default|promote|result_type|can_cast",
 }
-CORE = ("Generator", "Size", "device", "dtype", "layout", "memory_format", "finfo", "iinfo")
+ELSEWHERE = ("in `nn.functional` here", "a method of the tensor here")
+CORE = (
+    "Tensor",
+    "Generator",
+    "Size",
+    "device",
+    "dtype",
+    "layout",
+    "memory_format",
+    "finfo",
+    "iinfo",
+)
 
 
 def names_of(scope: str) -> list[str]:
@@ -75,7 +90,8 @@ def wanted(scope: Any, name: str) -> bool:
     hidden = name.startswith("_") or isinstance(value, types.ModuleType)
     origin = getattr(value, "__module__", None) or "torch"
     borrowed = origin.split(".")[0] not in ("torch", "builtins") or "_jit_internal" in origin
-    internal = isinstance(value, type) and origin.startswith("torch._C") and name not in CORE
+    inner = origin.startswith("torch._C") or (origin == "torch" and name not in CORE)
+    internal = isinstance(value, type) and inner and not isinstance(scope, type)
     told = isinstance(scope, type) or callable(value) or type(value).__name__ == "dtype"
     return told and not (hidden or borrowed or internal or type(value).__module__ == "typing")
 
@@ -109,6 +125,10 @@ def documented() -> dict[str, str]:
 
 def group_of(name: str) -> str:
     """Under which heading a missing name stands."""
+    if hasattr(engine.nn.functional, name):
+        return ELSEWHERE[0]
+    if hasattr(engine.Tensor, name):
+        return ELSEWHERE[1]
     return next((title for title, rule in GROUPS.items() if re.search(rule, name)), "other")
 
 
@@ -143,7 +163,8 @@ def grouped(names: list[str]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for name in plain:
         groups.setdefault(group_of(name), []).append(name)
-    lines = [f"- {t}: {listed(groups[t])}" for t in ("other", *GROUPS) if t in groups]
+    titles = ("other", *ELSEWHERE, *GROUPS)
+    lines = [f"- {t}: {listed(groups[t])}" for t in titles if t in groups]
     written = [name for name in names if name.endswith("_")]
     return [*lines, f"- written in place: {listed(written)}"] if written else lines
 
