@@ -274,14 +274,8 @@ def relu(x: Tensor) -> Tensor:
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """``1 / (1 + exp(-x))``, written so that neither it nor its gradient overflows."""
-    x = _floating(x)
-    kind = x.value.type
-    zero = scalar(x, 0, kind.dtype, kind.shape)
-    one = scalar(x, 1, kind.dtype, kind.shape)
-    positive = apply("ge", x, zero)
-    small = apply("exp", apply("select", positive, apply("neg", x), x))
-    return apply("div", apply("select", positive, one, small), apply("add", one, small))
+    """``1 / (1 + exp(-x))``."""
+    return apply("sigmoid", _floating(x))
 
 
 def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:

@@ -49,8 +49,8 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 
     With ``accumulate`` the values are added, each as often as its place is named.
 
-    Differs from PyTorch: of repeated positions without ``accumulate`` the last one is kept, and
-    its value alone gets a gradient; PyTorch leaves both open.
+    Differs from PyTorch: of repeated positions without ``accumulate`` the last one is kept, which
+    PyTorch leaves open.
     """
     items = tuple(slice(None) if item is None else item for item in indices)
     if input.value.type.dtype != values.value.type.dtype:

@@ -300,8 +300,19 @@ def _false(x: Value, source: DType) -> Value:
     return Value("zeroinitializer" if x.is_vector else constant_text(0, source), x.type)
 
 
+def _sigmoid(b: Builder, args: Sequence[Value], source: DType) -> Value:
+    """One exponential of a number that is not positive, so that nothing overflows."""
+    (x,) = args
+    small = emit(b, "exp", [_neg(b, [_abs(b, [x], source)], source)], source, source)
+    one = spread(b, literal(1.0, source)) if x.is_vector else literal(1.0, source)
+    zero = spread(b, literal(0.0, source)) if x.is_vector else literal(0.0, source)
+    above = select(b, compare(b, "lt", x, zero, source), small, one)
+    return _div(b, [above, emit(b, "add", [one, small], source, source)], source)
+
+
 _RULES: dict[str, Callable[[Builder, Sequence[Value], DType], Value]] = {
     "relu": _relu,
+    "sigmoid": _sigmoid,
     "neg": _neg,
     "abs": _abs,
     "sign": _sign,

@@ -90,6 +90,12 @@ def _vjp_select(m: Any, n: Any, g: Any) -> Sequence[Any]:
     return None, m.select(n.inputs[0], g, zero), m.select(n.inputs[0], zero, g)
 
 
+def _sigmoid(x: Array) -> Array:
+    """Written so that nothing overflows."""
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, small, 1) / (1 + small))
+
+
 def _infer_cast(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType:
     return types[0].with_dtype(attrs["dtype"])
 
@@ -202,6 +208,14 @@ ROWS: tuple[Op, ...] = (
         1,
         "math.tanh({0})",
         lambda m, n, g: (m.mul(g, m.sub(1.0, m.mul(n, n))),),
+        cost=15,
+    ),
+    elementwise(
+        "sigmoid",
+        _sigmoid,
+        1,
+        "(math.exp(min({0}, 0.0)) / (1.0 + math.exp(-abs({0}))))",
+        lambda m, n, g: (m.mul(g, m.mul(n, m.sub(1.0, n))),),
         cost=15,
     ),
     elementwise(

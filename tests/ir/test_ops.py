@@ -45,6 +45,7 @@ SCALAR = {
     "sin": math.sin,
     "cos": math.cos,
     "tanh": math.tanh,
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "erf": math.erf,
     "floor": math.floor,
     "ceil": math.ceil,

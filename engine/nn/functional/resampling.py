@@ -53,8 +53,6 @@ def interpolate(
     'bicubic' and 'lanczos' (which is there with it only). Float tensors; images of bytes (uint8)
     also nearest, bilinear, bicubic and lanczos.
 
-    Differs from PyTorch: ``antialias`` is not there, and uint8 images are nearest only.
-
     >>> F.interpolate(torch.ones(1, 2, 3, 4), scale_factor=2).shape
     Size([1, 2, 6, 8])
     """
