@@ -13,6 +13,7 @@ from typing import Any
 from engine.creation import empty, zeros
 from engine.errors import ShapeError, message
 from engine.locate import user_location
+from engine.modes import modes
 from engine.nn import init
 from engine.nn.functional.activation import dropout as drop
 from engine.nn.functional.recurrent import (
@@ -36,6 +37,7 @@ class RNNBase(Module):
 
     gates = 1
     states = 1
+    weight_ih_l0: Parameter
 
     def __init__(
         self,
@@ -51,7 +53,10 @@ class RNNBase(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        _check_sizes(hidden_size, num_layers, dropout, proj_size)
+        _check_kinds(input_size, hidden_size, bias, batch_first)
+        _check_sizes(input_size, hidden_size, num_layers, proj_size)
+        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
+            raise ValueError("dropout should be a number in range [0, 1]")
         if dropout > 0 and num_layers == 1:
             warnings.warn("dropout acts between layers, and there is one layer", stacklevel=3)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
@@ -129,6 +134,11 @@ class RNNBase(Module):
 
     def _start(self, x: Tensor, hx: State | None) -> State:
         """The first state, checked; zeros where there is none."""
+        own = self.weight_ih_l0.dtype
+        if x.dtype != own and modes.autocast is None:
+            name = type(self).__name__
+            text = f"{name} input dtype ({x.dtype}) does not match weight dtype ({own})"
+            raise ValueError(message(user_location(), text))
         if x.shape[-1] != self.input_size:
             text = f"input has {x.shape[-1]} features, the layer takes {self.input_size}"
             raise ShapeError(message(user_location(), text))
@@ -249,14 +259,21 @@ def _sorted(hx: State | None, order: Tensor | None) -> State | None:
     return tuple(h.index_select(1, order) for h in hx)
 
 
-def _check_sizes(hidden_size: int, num_layers: int, dropout: float, proj_size: int) -> None:
-    if not isinstance(hidden_size, int):
-        raise TypeError(f"hidden_size should be an int, got {type(hidden_size).__name__}")
+def _check_kinds(input_size: Any, hidden_size: Any, bias: Any, batch_first: Any) -> None:
+    for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+        if not isinstance(size, int):
+            raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+    for name, flag in (("bias", bias), ("batch_first", batch_first)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} should be of type bool, got: {type(flag).__name__}")
+
+
+def _check_sizes(input_size: int, hidden_size: int, num_layers: int, proj_size: int) -> None:
+    if input_size <= 0:
+        raise ValueError("input_size must be greater than zero")
     if hidden_size <= 0:
         raise ValueError("hidden_size must be greater than zero")
     if num_layers <= 0:
         raise ValueError("num_layers must be greater than zero")
-    if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-        raise ValueError("dropout should be a number in range [0, 1]")
     if proj_size < 0 or proj_size >= hidden_size:
         raise ValueError("proj_size should be at least zero and smaller than hidden_size")

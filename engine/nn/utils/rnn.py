@@ -28,6 +28,7 @@ class PackedSequence(NamedTuple):
     batch_sizes: Tensor
     sorted_indices: Tensor | None = None
     unsorted_indices: Tensor | None = None
+    steps: tuple[int, ...] = ()  # batch_sizes as numbers, which a traced step can count with
 
 
 def pack_padded_sequence(
@@ -60,7 +61,7 @@ def pack_padded_sequence(
         raise ShapeError(message(user_location(), text))
     sizes = (counts[None, :] > np.arange(counts.max(initial=0))[:, None]).sum(1)
     data = _take_rows(x, sizes)
-    return PackedSequence(data, tensor(sizes.astype(np.int64)), order, back)
+    return PackedSequence(data, tensor(sizes.astype(np.int64)), order, back, tuple(map(int, sizes)))
 
 
 def pad_packed_sequence(
@@ -125,7 +126,7 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
 
 def masked(packed: PackedSequence) -> tuple[Tensor, Tensor, Counts]:
     """As [T, N, ...] in packed order, which steps there are ([T, N, 1], bool), and lengths."""
-    sizes = _counts(packed.batch_sizes)
+    sizes = _sizes(packed)
     steps, batch = len(sizes), int(sizes.max(initial=0))
     mask = np.arange(batch)[None, :] < sizes[:, None]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
@@ -137,7 +138,7 @@ def masked(packed: PackedSequence) -> tuple[Tensor, Tensor, Counts]:
 
 def packed_as(like: PackedSequence, x: Tensor, lengths: Counts) -> PackedSequence:
     """[T, N, ...] in the packed order of ``like``, packed."""
-    return like._replace(data=_take_rows(x, _counts(like.batch_sizes)))
+    return like._replace(data=_take_rows(x, _sizes(like)))
 
 
 def _take_rows(x: Tensor, sizes: Counts) -> Tensor:
@@ -146,6 +147,11 @@ def _take_rows(x: Tensor, sizes: Counts) -> Tensor:
     places = np.concatenate(parts) if parts else np.zeros(0, np.int64)
     flat = x.reshape(x.shape[0] * batch, *x.shape[2:])
     return flat.index_select(0, tensor(places.astype(np.int64)))
+
+
+def _sizes(packed: PackedSequence) -> Counts:
+    """How many sequences have each step."""
+    return _counts(packed.steps or packed.batch_sizes)
 
 
 def _counts(lengths: Any) -> Counts:
