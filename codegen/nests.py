@@ -343,12 +343,18 @@ class _Planner:
 
 
 def _rows(nest: Nest) -> Axis | None:
-    """Without a batch axis: the longest axis of a contraction along which operands lie in rows."""
+    """Without a batch axis: the axis of a contraction along which operands lie in rows.
+
+    Where results lie in rows along one of them too, it is that one: an optimizer's update that is
+    fused reads and writes its state there. Otherwise the longest.
+    """
     if nest.batch is not None or not any(isinstance(e, Reduce) for e in _values(nest)):
         return None
     found = [contiguous_axis(nest, load) for load in nest.loads]
     long = [a for a in found if a is not None and _length(a) >= LANES // 2]
-    return max(long, key=_length, default=None)
+    written = {contiguous_axis(nest, Load(root.buffer, root.index)) for root in nest.roots}
+    along = [axis for axis in long if axis in written and _length(axis) >= 2 * LANES]
+    return max(along or long, key=_length, default=None)
 
 
 def _values(nest: Nest) -> list[Expr]:
