@@ -150,7 +150,7 @@ ROWS: tuple[Op, ...] = (
         lambda x: np.where(x < 0, x.dtype.type(0), x),
         1,
         "({zero} if {0} < {zero} else {0})",
-        lambda m, n, g: (m.select(m.gt(n, 0.0), g, m.full_like(g, 0)),),
+        lambda m, n, g: (m.select(m.apply("le", n, m.full_like(n, 0)), m.full_like(g, 0), g),),
     ),
     elementwise("exp", np.exp, 1, "math.exp({0})", lambda m, n, g: (m.mul(g, n),), cost=10),
     elementwise(
