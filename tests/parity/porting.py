@@ -203,8 +203,8 @@ In general:
 
 - No complex, quantized, sparse or nested tensors. The device is the CPU; there is no CUDA yet.
 - Random streams differ: the same seed draws other numbers than PyTorch's.
-- Inside a jitted step a write into a view is the view's own business only as far as the tracer
-  can see it; write through the tensor itself. Outside, views share memory as in PyTorch.
+- Inside a jitted step a write through a view is an error (`x[1].add_(1)`, `x[1] += 1`); write
+  `x[1] = x[1] + 1`. Outside, views share memory as in PyTorch.
 - What a tensor's values decide (the size of `nonzero`, `unique`, an index by a mask) is known
   outside a step only.
 - Errors name your line first. Their classes are subclasses of those that PyTorch raises.

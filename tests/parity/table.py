@@ -57,9 +57,12 @@ def totals(listed: list[Report]) -> list[str]:
     stand = [report for report in listed if report.stands]
     public = {public_name(report.name) for report in listed}
     wrong = {public_name(report.name) for report in listed if not report.stands}
+    raising = {public_name(report.name) for report in stand if not report.failed}
     lines = [
         f"- **{len(public - wrong)} of {len(public)} public names agree in every compared case, "
-        "eager and compiled**, gradients included",
+        "eager and compiled**, gradients, methods and in-place forms included; "
+        f"{len(raising - wrong)} of them also raise as PyTorch does",
+        "- names whose values are random, or that work outside `jit` only, are not among these",
         f"- {len(stand)} of {len(listed)} entries do (a name may have several, such as "
         "`div.floor_rounding`)",
     ]

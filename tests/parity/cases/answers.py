@@ -19,6 +19,20 @@ def cotangent(shape: tuple[int, ...], at: int) -> Array:
     return np.asarray(np.cos(1.7 * places + at))
 
 
+TOLERANCE = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-7)}
+
+
+def near(found: Any, wanted: Array) -> bool:
+    """Whether a result has the dtype, the shape and (to a share of the largest) the numbers."""
+    array = np.asarray(found.detach().numpy() if isinstance(found, engine.Tensor) else found)
+    if array.dtype != wanted.dtype or array.shape != wanted.shape:
+        return False
+    rtol, atol = TOLERANCE.get(str(wanted.dtype), (0.0, 0.0))
+    finite = np.abs(wanted[np.isfinite(wanted)]) if atol else np.zeros(0)
+    largest = max(1.0, float(finite.max(initial=0.0)))
+    return bool(np.allclose(array, wanted, rtol, atol * largest, equal_nan=True))
+
+
 def tensors(value: Any, kind: type) -> list[Any]:
     """Every tensor of a nested result, in order; numbers count, None and text do not."""
     if isinstance(value, kind):
@@ -33,8 +47,7 @@ def tensors(value: Any, kind: type) -> list[Any]:
 def weighted(outputs: list[Any], cotangents: list[Any], tensor: Callable[..., Any]) -> Any:
     """The sum of outputs times cotangents, to differentiate."""
     pairs = [(x, w) for x, w in zip(outputs, cotangents, strict=True) if w is not None]
-    kinds = [str(x.dtype).removeprefix("torch.") for x, _ in pairs]
-    return sum((x * tensor(w.astype(k))).sum() for (x, w), k in zip(pairs, kinds, strict=True))
+    return sum((x * tensor(w, dtype=x.dtype)).sum() for x, w in pairs)
 
 
 def answered(

@@ -157,5 +157,9 @@ def array(value: Any) -> Array:
         if value.layout != torch.strided:
             raise LeftOut("sparse results are not offered")
         plain = value.detach().resolve_conj().resolve_neg()
-        return np.asarray((torch.zeros_like(plain) if plain._is_zerotensor() else plain).numpy())
+        if plain._is_zerotensor():
+            plain = torch.zeros_like(plain)
+        if plain.dtype == torch.bfloat16:  # NumPy has it from elsewhere
+            return np.asarray(plain.view(torch.int16).numpy().view(engine.bfloat16))
+        return np.asarray(plain.numpy())
     return np.asarray(value.detach().numpy() if hasattr(value, "detach") else value)
