@@ -28,6 +28,7 @@ from engine import (
     running as _running,
     sampling as _sampling,
     scattering as _scattering,
+    special,
     specials as _specials,
     statistics as _statistics,
     triangles as _triangles,
@@ -190,6 +191,7 @@ from engine.shaping import (
     unsqueeze,
 )
 from engine.sorting import argsort, bucketize, kthvalue, msort, searchsorted, sort, topk
+from engine.special import polygamma
 from engine.specials import *  # noqa: F403
 from engine.statistics import *  # noqa: F403
 from engine.tensor import Size, Tensor
@@ -309,6 +311,7 @@ __all__ = [
     "ones_like",
     "optim",
     "permute",
+    "polygamma",
     "pow",
     "prod",
     "reciprocal",
@@ -329,6 +332,7 @@ __all__ = [
     "sin",
     "softmax",
     "sort",
+    "special",
     "sqrt",
     "square",
     "squeeze",

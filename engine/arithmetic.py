@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine.dispatch import Operand, apply, broadcast_together, cast, common_dtype, operands, scalar
+from engine.dispatch import (
+    Operand,
+    apply,
+    broadcast_together,
+    cast,
+    common_dtype,
+    must_be_tensors,
+    operands,
+    scalar,
+)
 from engine.division import filled, floor_quotient, modulus, trunc_quotient, whole_power
 from engine.dtypes import float32
 from engine.errors import DTypeError, ShapeError, message
@@ -42,6 +51,7 @@ def sub(x: Operand, other: Operand, *, alpha: Operand = 1) -> Tensor:
 
 def rsub(x: Tensor, other: Operand, *, alpha: Operand = 1) -> Tensor:
     """``other - alpha * x``."""
+    must_be_tensors("rsub", (x,))
     return sub(other, _scaled(x, alpha))
 
 
@@ -114,7 +124,7 @@ _POWERS: dict[float, Any] = {
 
 def pow(x: Tensor, exponent: Operand) -> Tensor:
     """``x ** exponent``; small constant exponents become products and roots."""
-    if isinstance(exponent, int | float):
+    if isinstance(exponent, int | float) and isinstance(x, TensorState):
         dtype = common_dtype([x, exponent])
         if exponent in _POWERS and (is_float(dtype) or exponent in {1, 2, 3}):
             out: Tensor = _POWERS[exponent](cast(x, dtype))
@@ -202,6 +212,18 @@ def _logic(name: str) -> Callable[[Tensor, Operand], Tensor]:
 logical_and, logical_or, logical_xor = map(_logic, ("and", "or", "xor"))
 
 
+def reflected(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """``function``, whose operands may change places, as the method ``name`` of the second."""
+
+    def method(x: Tensor, other: Operand) -> Tensor:
+        must_be_tensors(name, (x,))
+        return function(x, other)
+
+    method.__name__ = name
+    method.__doc__ = f"``{name}``: the operator where the tensor stands on the right."
+    return method
+
+
 def logical_not(x: Tensor) -> Tensor:
     """``~x`` for bool tensors."""
     if x.value.type.dtype != BOOL:
@@ -270,7 +292,7 @@ def relu(x: Tensor) -> Tensor:
     """``max(x, 0)``, NaN kept."""
     if is_float(x.value.type.dtype):
         return apply("relu", x)
-    return maximum(x, 0)
+    return maximum(x, filled(x, 0))
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -293,11 +315,19 @@ def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> 
         if end is None:
             continue
         x, limit = operands(x, end, dtype=wide, op="clamp")
-        beyond = apply(name, x, limit)
-        if isinstance(end, TensorState):
-            beyond = apply("or", beyond, apply("ne", limit, limit))
-        x = apply("select", beyond, limit, x)
+        x = _limited(name, x, limit, isinstance(end, TensorState))
     return cast(x, dtype)
+
+
+def _limited(beyond: str, x: Tensor, limit: Tensor, varies: bool) -> Tensor:
+    if x.requires_grad or limit.requires_grad:  # NaN passes none
+        inside = apply("ge" if beyond == "lt" else "le", x, limit)
+        limit = apply("select", isnan(x), filled(x, float("nan")), limit)
+        return apply("select", inside, x, limit)
+    past = apply(beyond, x, limit)
+    if varies:
+        past = apply("or", past, apply("ne", limit, limit))
+    return apply("select", past, limit, x)
 
 
 def where(condition: Tensor, x: Operand, y: Operand) -> Tensor:

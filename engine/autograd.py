@@ -8,11 +8,12 @@ history kept. What does not require grad, and every leaf, is a constant to the w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.dispatch import known_sizes, record
+from engine.backward_hooks import points
+from engine.dispatch import cast, known_sizes, record
 from engine.errors import AutogradError, ShapeError, message
 from engine.locate import user_location
 from engine.modes import modes
@@ -44,6 +45,9 @@ def backward(
     for value, part in zip(leaves, found, strict=True):
         if part is not None and value.leaf is not None:
             _accumulate(value.leaf, x._plain._from_value(part), create_graph)
+            hooks = value.leaf._hooks
+            for hook in [] if hooks is None else list(hooks.after.values()):
+                hook(value.leaf)
 
 
 def grad(
@@ -118,7 +122,10 @@ def _gradients(
         node = x.value.node
         seeds[node] = make.add(seeds[node], seed.node) if node in seeds else seed.node
     targets = [value.node for value in wrt]
-    if modes.trace is not None and ends.issuperset(targets):
+    stops = points(history)
+    if stops:
+        nodes = _Hooked(outputs[0], known, ends, targets, stops, create_graph).flow(seeds)
+    elif modes.trace is not None and ends.issuperset(targets):
         nodes = _canonical_vjp(seeds, targets, ends, history)
     else:
         nodes = vjp(seeds, targets, ends)
@@ -156,6 +163,76 @@ def _canonical_vjp(
         if node not in back:
             back[node] = with_inputs(node, [back[source] for source in node.inputs])
     return [None if part is None else back[part] for part in parts]
+
+
+class _Hooked:
+    """Derivatives where hooks stand on the way: from the outputs to the first, and so on.
+
+    The cotangent of a hooked node is the sum of what arrives from the outputs and from the hooked
+    nodes before it; nothing flows through it until its hooks have seen it.
+    """
+
+    def __init__(
+        self,
+        like: Tensor,
+        known: dict[Node, Value],
+        ends: set[Node],
+        targets: Sequence[Node],
+        stops: Sequence[tuple[Any, dict[int, Value]]],
+        create_graph: bool,
+    ) -> None:
+        self.like, self.known, self.ends, self.wrt = like, known, ends, targets
+        self.stops, self.create_graph = stops, create_graph
+        hooked = [value.node for _, members in stops for value in members.values()]
+        self.hooked = dict.fromkeys(hooked)
+        self.found: dict[Node, Node] = {}
+        self.before: dict[Node, Node] = {}  # of computed targets, which PyTorch takes unhooked
+
+    def flow(self, seeds: dict[Node, Node]) -> list[Node | None]:
+        """The cotangents of the targets."""
+        for node in self.hooked:
+            if node in seeds:
+                self._add(node, seeds[node])
+        self._spread({n: seed for n, seed in seeds.items() if n not in self.hooked})
+        for point, members in self.stops:
+            arrived = {at: v for at, v in members.items() if v.node in self.found}
+            if arrived:
+                self._call(point, arrived)
+                passed = [v.node for v in arrived.values() if v.node not in self.ends]
+                self._spread({node: self.found[node] for node in passed})
+        return [self.before.get(node, self.found.get(node)) for node in self.wrt]
+
+    def _spread(self, seeds: dict[Node, Node]) -> None:
+        if not seeds:
+            return
+        targets = [n for n in dict.fromkeys([*self.wrt, *self.hooked]) if self._open(n, seeds)]
+        stop = self.ends | (self.hooked.keys() - seeds.keys())
+        for node, part in zip(targets, vjp(seeds, targets, stop), strict=True):
+            if part is not None:
+                self._add(node, part)
+
+    def _open(self, node: Node, seeds: dict[Node, Node]) -> bool:
+        return node not in seeds or node not in self.hooked
+
+    def _add(self, node: Node, part: Node) -> None:
+        old = self.found.get(node)
+        self.found[node] = part if old is None else make.add(old, part)
+
+    def _call(self, point: Any, arrived: dict[int, Value]) -> None:
+        plain = self.like._plain
+        with _Mode(self.create_graph):
+            values = _evaluate([self.found[v.node] for v in arrived.values()], self.known)
+            grads = {at: plain._from_value(values[self.found[v.node]]) for at, v in arrived.items()}
+            changed = point.run(grads)
+            for at, value in arrived.items():
+                grad = cast(changed[at], value.type.dtype)
+                if grad.value.type != value.type:
+                    text = f"a hook returned a gradient {grad.value.type} for {value.type}"
+                    raise ShapeError(message(user_location(), text))
+                if value.leaf is None:
+                    self.before[value.node] = self.found[value.node]
+                self.found[value.node] = grad.value.node
+                self.known[grad.value.node] = grad.value
 
 
 class _Mode:

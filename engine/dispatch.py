@@ -7,7 +7,8 @@ what PyTorch does: one dtype, one shape.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -34,6 +35,16 @@ if TYPE_CHECKING:
 Number: TypeAlias = "int | float | bool | Scalar | Dim"
 Operand: TypeAlias = "Tensor | Number"
 Shape: TypeAlias = tuple[Size, ...]
+# How many operands, from the first on, have to be tensors; the others may be numbers.
+TENSORS = dict.fromkeys(
+    ("clamp", "copysign", "eq", "fmod", "ge", "gt", "le", "lt", "ne", "rsub")
+    + ("__radd__", "__rand__", "__rmul__", "__ror__", "__rxor__"),
+    1,
+) | dict.fromkeys(
+    ("atan2", "dist", "fmax", "fmin", "heaviside", "hypot", "isclose", "ldexp", "logaddexp")
+    + ("logaddexp2", "logical_and", "logical_or", "logical_xor", "maximum", "minimum"),
+    2,
+)
 TWO_NUMBERS = ("add", "sub", "mul", "div", "floor_divide")  # which need no tensor, as in PyTorch
 
 
@@ -77,6 +88,29 @@ def record(node: Node, values: Sequence[Value]) -> Value:
         array = array.view()
     value = Value(node.type, array, node if wants else None, sources, requires_grad=wants)
     return value
+
+
+def rounded_once(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """``function``, which of halves is computed in float32, as PyTorch does.
+
+    For formulas of several ops that lose digits, or overflow, where each of them is rounded.
+    """
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Tensor:
+        given = (x for x in (*args, *kwargs.values()) if isinstance(x, TensorState))
+        half = next((x.value.type.dtype for x in given), F32)
+        if not is_half(half):
+            return function(*args, **kwargs)
+
+        def wide(item: Any) -> Any:
+            mine = isinstance(item, TensorState) and item.value.type.dtype == half
+            return cast(item, F32) if mine else item
+
+        named = {key: wide(item) for key, item in kwargs.items()}
+        return cast(function(*map(wide, args), **named), half)
+
+    return run
 
 
 def view(name: str, x: Tensor, **attrs: Any) -> Tensor:
@@ -124,6 +158,7 @@ def known_sizes(shape: Shape) -> tuple[int, ...]:
 
 def operands(*items: Any, dtype: DType | None = None, op: str = "") -> list[Tensor]:
     """Tensors and numbers as tensors of one dtype (promoted, or ``dtype``) and one shape."""
+    must_be_tensors(op, items)
     like: Any = next((x for x in items if isinstance(x, TensorState)), TensorState._plain)
     tensors = [x for x in items if isinstance(x, TensorState)]
     if not tensors and op not in TWO_NUMBERS:
@@ -147,6 +182,15 @@ def operands(*items: Any, dtype: DType | None = None, op: str = "") -> list[Tens
                 message(user_location(), f"a tensor cannot combine with {type(item).__name__}")
             )
     return out
+
+
+def must_be_tensors(op: str, items: Sequence[Any]) -> None:
+    """DTypeError where ``op`` takes tensors only and PyTorch refuses a number, too."""
+    for place, item in enumerate(items[: TENSORS.get(op, 0)], 1):
+        if not isinstance(item, TensorState | np.ndarray):
+            text = f"{op}() takes a tensor as operand {place}, not {type(item).__name__}"
+            hint = f"engine.tensor({item})" if isinstance(item, int | float) else ""
+            raise DTypeError(message(user_location(), text, hint))
 
 
 def common_dtype(items: Sequence[Any]) -> DType:

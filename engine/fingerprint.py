@@ -52,7 +52,7 @@ class Fingerprint:
         """The step read these."""
         self._tensors = [x for x in tensors if isinstance(x, Tensor)]
         self._captured = frozenset(cells)
-        self._states = [(x._cell, x._wants_grad) for x in self._tensors]
+        self._states = [(x._cell, x._wants_grad, _hooks(x)) for x in self._tensors]
 
     def changed(self) -> str:
         """What changed since, or an empty string."""
@@ -64,7 +64,9 @@ class Fingerprint:
                 return f"{old.name} changed"
         if len(now) != len(self._facts):
             return "the structure of a module changed"
-        for tensor, (cell, wanted) in zip(self._tensors, self._states, strict=True):
+        for tensor, (cell, wanted, hooks) in zip(self._tensors, self._states, strict=True):
+            if _hooks(tensor) != hooks:
+                return "the hooks of a tensor changed"
             if tensor._cell is not cell or tensor._wants_grad != wanted:
                 return "requires_grad or the memory of a tensor changed"
         return ""
@@ -76,6 +78,12 @@ class Fingerprint:
             return type(old.value) is type(new.value) and bool(old.value == new.value)
         both = isinstance(old.value, Tensor) and isinstance(new.value, Tensor)
         return both and old.plain and old.value._cell not in self._captured
+
+
+def _hooks(tensor: Tensor) -> tuple[int, ...]:
+    """A leaf's hooks, by their numbers."""
+    own = tensor._hooks
+    return () if own is None else (*own.hooks, *own.after)
 
 
 def _facts(owner: Any) -> Iterator[Fact]:

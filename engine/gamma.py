@@ -113,7 +113,7 @@ def erfinv(x: Tensor) -> Tensor:
         far = far + (erfc(far) - rest) * exp(far * far) * (math.sqrt(math.pi) / 2)
     found = where(central, near, copysign(far, inner))
     edge = where(end | isnan(x), x, 1.0)  # apart, so that the others' gradient meets no infinity
-    edge = edge * where(out, math.nan, math.inf)
+    edge = edge * where(out | isnan(x), math.nan, math.inf)
     return where(end | isnan(x), edge, found)
 
 
@@ -146,7 +146,10 @@ def lgamma(x: Tensor) -> Tensor:
     part = abs(left - floor(left + 0.5))
     mirrored = math.log(math.pi) - log(sin(part * math.pi)) - out
     out = where(eq(x, 1) | eq(x, 2), out - out.detach(), out)
-    return where(huge, where(huge, abs(x), 1.0) * math.inf, where(below, mirrored, out))
+    far = where(huge, x, 1.0)
+    down = where(huge & below, x, 1.0)  # where there is no derivative: that of the root is NaN
+    end = where(below, sqrt(down * down), far * math.inf)
+    return where(huge, end, where(below, mirrored, out))
 
 
 @_in_double
@@ -186,12 +189,12 @@ def i0(x: Tensor) -> Tensor:
     and 9.7.1): within 1 ulp in float32, 10 in float64.
     """
     size = abs(x)
-    large = size > 20
+    large, huge = size > 20, size > 713.98  # where float64 ends
     near = where(large, 1.0, x)
-    far = where(large, size, 20.0)
+    far = where(large & ~huge, size, 20.0)
     half = exp(far * 0.5)  # twice, since exp itself would overflow early
     tail = half * _polynomial(1 / far, _TAIL[::-1]) / sqrt(far * (2 * math.pi)) * half
-    tail = where(far == math.inf, math.inf, tail)
+    tail = where(huge, where(huge, size, 1.0) * math.inf, tail)
     return where(large, tail, _polynomial(near * near * 0.25, _SERIES[::-1]))
 
 

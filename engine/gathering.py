@@ -32,7 +32,7 @@ from ir import make
 from ir.dims import Size, product
 from ir.graph import Location
 from ir.table import Array
-from ir.types import DType
+from ir.types import DType, is_float
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -115,7 +115,7 @@ def _must_be_integer(index: Tensor, op: str) -> None:
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Running sums along ``dim``; integers and bools are summed as int64."""
     kind = input.value.type
-    wide = as_dtype(dtype) if dtype is not None else (int64 if kind.dtype.kind != "f" else None)
+    wide = as_dtype(dtype) if dtype is not None else (None if is_float(kind.dtype) else int64)
     x = input if wide is None else cast(input, wide)
     return apply("cumsum", x, axis=axis_of(dim, len(kind.shape))) if kind.shape else x
 

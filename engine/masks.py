@@ -131,14 +131,14 @@ def _must_be_bool(mask: Tensor, op: str) -> None:
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
-    """Places of a flattened tensor of ``shape`` as one position a dimension."""
+    """Places of a flattened tensor of ``shape`` as one int64 position a dimension."""
     if indices.value.type.dtype.kind not in "iu":
         text = f"unravel_index() takes integers, not {describe(indices)}"
         raise DTypeError(message(user_location(), text))
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     if any(isinstance(size, int) and size < 0 for size in sizes):
         raise ShapeError(message(user_location(), f"unravel_index() into {list(sizes)}"))
-    out = []
+    indices, out = cast(indices, int64), []
     for at, size in enumerate(sizes):
         step = product(sizes[at + 1 :])
         out.append(remainder(floor_divide(indices, step), size))

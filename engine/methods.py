@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from engine import (
     bits,
     blocks,
@@ -22,12 +24,16 @@ from engine import (
     running,
     sampling,
     scattering,
+    special,
     specials,
     statistics,
     triangles,
     trigonometry,
     windows,
 )
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
 
 
 class Methods:
@@ -118,6 +124,10 @@ class Methods:
     i0 = gamma.i0
     lgamma = gamma.lgamma
     mvlgamma = gamma.mvlgamma
+
+    def polygamma(self, n: int) -> Tensor:
+        """The n-th derivative of ``digamma``."""
+        return special.polygamma(n, self)  # type: ignore[arg-type]
 
     argwhere = masks.argwhere
     masked_scatter = masks.masked_scatter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.arithmetic import mul, rdiv, sub, where
-from engine.dispatch import axes_of, axis_of, cast, describe
+from engine.dispatch import axes_of, axis_of, cast, describe, must_be_tensors
 from engine.division import flat_in
 from engine.errors import ShapeError, message
 from engine.linalg.norms import matrix_norm, vector_norm
@@ -48,6 +48,7 @@ def _length(x: Tensor, p: float, dim: Axes, keepdim: bool = False, dtype: Any = 
 
 def dist(x: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The ``p``-norm of ``x - other``; 0-d."""
+    must_be_tensors("dist", (x, other))
     return _length(sub(x, other), p, None)
 
 

@@ -23,11 +23,10 @@ from engine.arithmetic import (
     lt,
     ne,
 )
-from engine.dispatch import Operand, apply, cast, operands, scalar
+from engine.dispatch import apply, cast, must_be_tensors, operands, scalar
 from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
 from engine.specials import negative_sign
-from engine.state import TensorState
 from ir.types import BOOL, is_float
 
 if TYPE_CHECKING:
@@ -60,26 +59,24 @@ __all__ = [
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 
 
-def _truth(item: Operand) -> Operand:
-    if isinstance(item, TensorState):
-        tensor: Tensor = item
-        return cast(tensor, BOOL)
-    return bool(item)
+def _truths(op: str, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    must_be_tensors(op, (x, other))
+    return cast(x, BOOL), cast(other, BOOL)
 
 
-def logical_and(x: Tensor, other: Operand) -> Tensor:
+def logical_and(x: Tensor, other: Tensor) -> Tensor:
     """Whether both are not zero."""
-    return bitwise_and(cast(x, BOOL), _truth(other))
+    return bitwise_and(*_truths("logical_and", x, other))
 
 
-def logical_or(x: Tensor, other: Operand) -> Tensor:
+def logical_or(x: Tensor, other: Tensor) -> Tensor:
     """Whether one is not zero."""
-    return bitwise_or(cast(x, BOOL), _truth(other))
+    return bitwise_or(*_truths("logical_or", x, other))
 
 
-def logical_xor(x: Tensor, other: Operand) -> Tensor:
+def logical_xor(x: Tensor, other: Tensor) -> Tensor:
     """Whether exactly one is not zero."""
-    return bitwise_xor(cast(x, BOOL), _truth(other))
+    return bitwise_xor(*_truths("logical_xor", x, other))
 
 
 def logical_not(x: Tensor) -> Tensor:

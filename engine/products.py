@@ -22,6 +22,7 @@ from engine.dispatch import (
 from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
 from engine.shaping import permute, reshape, squeeze, unsqueeze
+from engine.state import TensorState
 from ir.ops.contraction import free_axes
 from ir.types import is_float
 
@@ -114,8 +115,9 @@ def matmul(x: Tensor, other: Tensor) -> Tensor:
 
 
 def rmatmul(x: Tensor, other: Any) -> Tensor:
-    """``other @ x`` for an array ``other``."""
-    return matmul(x._plain._from_array(other), x)
+    """``other @ x``; ``other`` may be an array."""
+    left: Any = other if isinstance(other, TensorState) else x._plain._from_array(other)
+    return matmul(left, x)
 
 
 def _ranks(name: str, pairs: Sequence[tuple[Tensor, int]]) -> None:

@@ -56,7 +56,7 @@ def combined(
 
 
 def _mean(total: Tensor, named: Tensor, include_self: bool) -> Tensor:
-    count = maximum(add(named, int(include_self)), 1)
+    count = add(named, int(include_self)).clamp(min=1)
     if is_float(total.value.type.dtype):
         return div(total, cast(count, total.value.type.dtype))
     whole = div(cast(total, int64), count, rounding_mode="floor")
@@ -102,7 +102,7 @@ def _extremum(
     shares = add(cast(own, int64), apply("put_along", cast(theirs, int64), index, **put))
     moved = apply("put_along", where(theirs, unmoved(src), 0.0), index, **put)
     total = add(moved, where(own, unmoved(start), 0.0))
-    return add(best, div(total, cast(maximum(shares, 1), best.value.type.dtype)))
+    return add(best, div(total, cast(shares.clamp(min=1), best.value.type.dtype)))
 
 
 def unmoved(x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from engine.arithmetic import (
     exp,
     floor,
     ge,
+    isfinite,
     isnan,
     log,
     log1p,
@@ -31,7 +32,15 @@ from engine.arithmetic import (
     sub,
     where,
 )
-from engine.dispatch import Operand, apply, cast, common_dtype, operands
+from engine.dispatch import (
+    Operand,
+    apply,
+    cast,
+    common_dtype,
+    must_be_tensors,
+    operands,
+    rounded_once,
+)
 from engine.dtypes import float32
 from ir.types import F64, is_float
 
@@ -83,9 +92,11 @@ def floating(x: Tensor) -> Tensor:
     return x if is_float(x.value.type.dtype) else cast(x, float32)
 
 
-def floats(*items: Operand) -> list[Tensor]:
+def floats(*items: Operand, op: str = "") -> list[Tensor]:
+    """As ``operands``, integers and bools as float32."""
+    must_be_tensors(op, items)
     dtype = common_dtype(items)
-    return operands(*items, dtype=dtype if is_float(dtype) else float32)
+    return operands(*items, dtype=dtype if is_float(dtype) else float32, op=op)
 
 
 def negative_sign(x: Tensor) -> Tensor:
@@ -108,10 +119,19 @@ def log10(x: Tensor) -> Tensor:
     return mul(log(x), 1 / math.log(10))
 
 
+@rounded_once
 def logit(x: Tensor, eps: float | None = None) -> Tensor:
     """``log(x / (1 - x))``, ``x`` limited to [eps, 1 - eps] where ``eps`` is given."""
-    x = floating(x) if eps is None else clamp(floating(x), eps, 1 - eps)
-    return log(x / (1 - x))
+    x = floating(x)
+    if eps is not None:
+        low, high = lt(x, eps), x > 1 - eps
+        x = where(low, eps, where(high, 1 - eps, x))
+    ends, outside = (x == 0) | (x == 1), lt(x, 0) | (x > 1)
+    inner = where(ends, 0.5, x) * cast(
+        where(outside, math.nan, 1.0), x.dtype
+    )  # its gradient is NaN, too
+    end = where(ends, x, 0.5)
+    return where(ends, log(end) - log(1 - end), log(inner / (1 - inner)))
 
 
 def trunc(x: Tensor) -> Tensor:
@@ -171,7 +191,7 @@ def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Operand = 1) 
 
 def logaddexp(x: Tensor, other: Tensor) -> Tensor:
     """``log(e**x + e**other)`` without overflow."""
-    a, b = floats(x, other)
+    a, b = floats(x, other, op="logaddexp")
     high = maximum(a.detach(), b.detach())
     high = where(abs(high) == math.inf, 0.0, high)
     return log(exp(a - high) + exp(b - high)) + high
@@ -179,12 +199,13 @@ def logaddexp(x: Tensor, other: Tensor) -> Tensor:
 
 def logaddexp2(x: Tensor, other: Tensor) -> Tensor:
     """``log2(2**x + 2**other)`` without overflow."""
+    must_be_tensors("logaddexp2", (x, other))
     return logaddexp(mul(x, math.log(2)), mul(other, math.log(2))) / math.log(2)
 
 
 def hypot(x: Tensor, other: Tensor) -> Tensor:
     """``sqrt(x**2 + other**2)`` without overflow."""
-    a, b = floats(x, other)
+    a, b = floats(x, other, op="hypot")
     infinite = (abs(a) == math.inf) | (abs(b) == math.inf)
     high = maximum(abs(a.detach()), abs(b.detach()))
     scale = where((high == 0) | (high == math.inf), 1.0, high)
@@ -215,9 +236,19 @@ def heaviside(x: Tensor, values: Tensor) -> Tensor:
 
 def copysign(x: Tensor, other: Operand) -> Tensor:
     """The size of ``x`` with the sign of ``other``, that of -0.0 included."""
-    a, b = floats(x, other)
+    a, b = floats(x, other, op="copysign")
     out = where(negative_sign(a) == negative_sign(b), a, -a)
-    return where(a == 0, out.detach(), out) if a.requires_grad else out
+    return _by_quotient(a, out) if a.requires_grad else out
+
+
+def _by_quotient(x: Tensor, out: Tensor) -> Tensor:
+    """``out``, of the size of ``x``; its derivative is ``out / x`` as in PyTorch: 0 at 0, and
+    NaN at infinities."""
+    known = isfinite(x)
+    far = where(known, 1.0, x)
+    size = sqrt(far * far)
+    far = where(negative_sign(out), -size, size)
+    return where(known, where(x == 0, out.detach(), out), far)
 
 
 def nan_to_num(
@@ -272,6 +303,7 @@ def float_power(x: Operand, exponent: Operand) -> Tensor:
 
 def ldexp(x: Tensor, other: Tensor) -> Tensor:
     """``x * 2**other``."""
+    must_be_tensors("ldexp", (x, other))
     return mul(x, exp2(other))
 
 

@@ -29,6 +29,7 @@ class TensorState:
     """Contents, ``requires_grad``, ``grad``, and the rules of writing in place."""
 
     _plain: type[Tensor]
+    _hooks: Any = None  # of a leaf: ``engine.backward_hooks.TensorHooks``
 
     def __init__(self, cell: Cell, value: Value | None = None, requires_grad: bool = False) -> None:
         self._cell = cell

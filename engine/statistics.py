@@ -165,7 +165,9 @@ def _weights(x: Tensor, fweights: Tensor | None, aweights: Tensor | None) -> Ten
         if rule:
             raise ShapeError(message(user_location(), f"cov(): {name} {rule}"))
         out = weights if out is None else mul(out, weights)
-    return None if out is None else cast(out, x.value.type.dtype)
+    if out is None or is_float(out.value.type.dtype):
+        return out
+    return cast(out, x.value.type.dtype)
 
 
 def corrcoef(x: Tensor) -> Tensor:

@@ -46,7 +46,9 @@ class Value:
     since (a version outside a trace, a node inside).
     """
 
-    __slots__ = ("_node", "array", "cell", "leaf", "requires_grad", "sources", "stamp", "type")
+    __slots__ = (
+        *("_node", "array", "cell", "hooks", "leaf", "requires_grad", "sources", "stamp", "type"),
+    )
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Value:
         self.sources, self.requires_grad, self.leaf = sources, requires_grad, leaf
         self.cell: Cell | None = None
         self.stamp: Any = None
+        self.hooks: tuple[Any, int] | None = None  # where backward stops, and which place there
 
     @property
     def node(self) -> Node:

@@ -14,6 +14,7 @@ import numpy as np
 from engine import (
     arithmetic,
     autograd,
+    backward_hooks,
     bits,
     gathering,
     indexing,
@@ -238,6 +239,15 @@ class Tensor(Methods, Conversions, TensorState):
         return self if self.is_contiguous() else self.clone()
 
     backward = autograd.backward
+    register_hook = backward_hooks.register_hook
+    register_post_accumulate_grad_hook = backward_hooks.register_post_accumulate_grad_hook
+    retain_grad = backward_hooks.retain_grad
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether ``backward`` sets ``.grad`` of this computed tensor."""
+        hooks = None if self.is_leaf else self.value.hooks
+        return hooks is not None and hooks[0].kept is not None
 
     # elementwise
     add, sub, mul, div = arithmetic.add, arithmetic.sub, arithmetic.mul, arithmetic.div
@@ -267,9 +277,9 @@ class Tensor(Methods, Conversions, TensorState):
         """The tensor where ``condition`` holds, else ``other``."""
         return arithmetic.where(condition, self, other)
 
-    __add__, __radd__ = arithmetic.add, arithmetic.add
+    __add__, __radd__ = arithmetic.add, arithmetic.reflected("__radd__", arithmetic.add)
     __sub__, __rsub__ = arithmetic.sub, arithmetic.rsub
-    __mul__, __rmul__ = arithmetic.mul, arithmetic.mul
+    __mul__, __rmul__ = arithmetic.mul, arithmetic.reflected("__rmul__", arithmetic.mul)
     __truediv__, __rtruediv__ = arithmetic.div, arithmetic.rdiv
     __floordiv__, __rfloordiv__ = arithmetic.floor_divide, arithmetic.rfloor_divide
     __mod__, __rmod__ = arithmetic.remainder, arithmetic.rremainder
@@ -280,7 +290,9 @@ class Tensor(Methods, Conversions, TensorState):
         arithmetic.logical_or,
         arithmetic.logical_xor,
     )
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+    __rand__ = arithmetic.reflected("__rand__", __and__)
+    __ror__ = arithmetic.reflected("__ror__", __or__)
+    __rxor__ = arithmetic.reflected("__rxor__", __xor__)
     __lshift__, __rshift__ = bits.bitwise_left_shift, bits.bitwise_right_shift
     __rlshift__, __rrshift__ = bits.reversed_left_shift, bits.reversed_right_shift
     __eq__, __ne__ = arithmetic.equals, arithmetic.differs

@@ -24,7 +24,7 @@ from engine.arithmetic import (
     sub,
     where,
 )
-from engine.dispatch import Operand, cast
+from engine.dispatch import Operand, cast, rounded_once
 from engine.specials import floating, floats, negative_sign
 from ir.types import F64
 
@@ -55,23 +55,27 @@ __all__ = [
 ]
 
 
+@rounded_once
 def tan(x: Tensor) -> Tensor:
     """``sin(x) / cos(x)``."""
     return div(sin(x), cos(x))
 
 
+@rounded_once
 def sinh(x: Tensor) -> Tensor:
     """``(e**x - e**-x) / 2``."""
     x = floating(x)
     return mul(sub(expm1(x), expm1(-x)), 0.5)
 
 
+@rounded_once
 def cosh(x: Tensor) -> Tensor:
     """``(e**x + e**-x) / 2``."""
     x = floating(x)
     return mul(add(exp(x), exp(-x)), 0.5)
 
 
+@rounded_once
 def asinh(x: Tensor) -> Tensor:
     """The inverse of ``sinh``."""
     x = floating(x)
@@ -85,15 +89,20 @@ def asinh(x: Tensor) -> Tensor:
     return where(below, -out, out)
 
 
+@rounded_once
 def acosh(x: Tensor) -> Tensor:
     """The inverse of ``cosh``; NaN below 1."""
     x = floating(x)
     large = x > 1e8
     less = where(large, 1.0, x - 1)
-    near = log1p(less + sqrt(less * (less + 2)))
+    inside = less >= 0
+    a, b = where(inside, less, 1.0), where(inside, -3.0, less)
+    root = where(inside, sqrt(a) * sqrt(a + 2), sqrt(b * (b + 2)))  # no 0 * inf at 1
+    near = log1p(less + root)
     return where(large, log(where(large, x, 1.0)) + math.log(2), near)
 
 
+@rounded_once
 def atanh(x: Tensor) -> Tensor:
     """The inverse of ``tanh``."""
     x = floating(x)
@@ -124,6 +133,7 @@ def _polynomial(x: Tensor, factors: tuple[float, ...]) -> Tensor:
     return out
 
 
+@rounded_once
 def atan(x: Tensor) -> Tensor:
     """The inverse of ``tan``: Cephes' rational approximation on a third of the quadrant."""
     x = floating(x)
@@ -139,21 +149,26 @@ def atan(x: Tensor) -> Tensor:
     return where(below, -out, out)
 
 
+@rounded_once
 def asin(x: Tensor) -> Tensor:
     """The inverse of ``sin``; NaN outside [-1, 1]."""
     x = floating(x)
-    return mul(atan(x / (sqrt((1 - x) * (x + 1)) + 1)), 2)
+    return mul(atan(x / (sqrt(1 - x) * sqrt(x + 1) + 1)), 2)
 
 
+@rounded_once
 def acos(x: Tensor) -> Tensor:
     """The inverse of ``cos``; NaN outside [-1, 1]."""
     x = floating(x)
-    return mul(atan(sqrt((1 - x) / (x + 1))), 2)
+    below = lt(x, 0)
+    size = where(below, -x, x)
+    out = mul(atan(sqrt(1 - size) / sqrt(size + 1)), 2)
+    return where(below, math.pi - out, out)
 
 
 def atan2(x: Tensor, other: Operand) -> Tensor:
     """The angle of the point (``other``, ``x``), in [-pi, pi]."""
-    y, x = floats(x, other)
+    y, x = floats(x, other, op="atan2")
     both = (abs(x) == math.inf) & (abs(y) == math.inf)
     x, y = where(both, x.sign(), x), where(both, y.sign(), y)
     steep = abs(y) > abs(x)

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from engine.arithmetic import abs, eq, mul, ne, pow, sqrt, where
-from engine.dispatch import axis_of, cast, describe
+from engine.dispatch import axis_of, cast, describe, rounded_once
 from engine.dtypes import as_dtype
 from engine.errors import DTypeError, message
 from engine.linalg.checks import floats
@@ -64,6 +64,7 @@ def vector_norm(
     return _rooted(x, ord, dim, keepdim)
 
 
+@rounded_once
 def _rooted(x: Tensor, ord: float, dim: Axes, keepdim: bool) -> Tensor:
     squares, edge = ord == 2, 0.0 if ord > 0 else inf
     flat = eq(x.detach(), 0)

@@ -10,6 +10,7 @@ from engine.nn.adaptive import (
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
 )
+from engine.nn.adaptive_softmax import AdaptiveLogSoftmaxWithLoss
 from engine.nn.attention import MultiheadAttention
 from engine.nn.cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from engine.nn.containers import ModuleList, Sequential
@@ -33,6 +34,21 @@ from engine.nn.instance import (
     LocalResponseNorm,
 )
 from engine.nn.layers import GroupNorm, LayerNorm, RMSNorm
+from engine.nn.lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    LazyLinear,
+)
 from engine.nn.linear import (
     Bilinear,
     Flatten,
@@ -108,7 +124,7 @@ from engine.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from engine.nn.parameter import Buffer, Parameter
+from engine.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from engine.nn.pooling import (
     AvgPool1d,
     AvgPool2d,
@@ -159,6 +175,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
@@ -221,6 +238,19 @@ __all__ = [
     "LPPool3d",
     "LSTMCell",
     "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -287,6 +317,8 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",

@@ -6,31 +6,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from engine.guards import bump_module_epoch
+from engine.handles import RemovableHandle
+from engine.nn.backward_hooks import ModuleBackward
 
 Hook: TypeAlias = Callable[..., Any]
-
-
-class RemovableHandle:
-    """Ends a hook: ``remove()``, or the end of a ``with`` block."""
-
-    def __init__(self, home: dict[int, Hook], key: int) -> None:
-        self._home, self._key = home, key
-
-    @property
-    def id(self) -> int:
-        """Its number, the order of registration."""
-        return self._key
-
-    def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
-        if self._home.pop(self._key, None) is not None:
-            bump_module_epoch()
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remove()
 
 
 class Hooks:
@@ -39,6 +18,8 @@ class Hooks:
     def __init__(self) -> None:
         self.before: dict[int, Hook] = {}
         self.after: dict[int, Hook] = {}
+        self.before_backward: dict[int, Hook] = {}
+        self.backward: dict[int, Hook] = {}
         self.save: dict[int, Hook] = {}
         self.saved: dict[int, Hook] = {}
         self.load: dict[int, Hook] = {}
@@ -47,7 +28,7 @@ class Hooks:
         self._count = 0
 
     def __bool__(self) -> bool:
-        return bool(self.before or self.after)
+        return bool(self.before or self.after or self.backward or self.before_backward)
 
     def add(
         self, home: dict[int, Hook], hook: Hook, prepend: bool = False, always: bool = False
@@ -64,6 +45,10 @@ class Hooks:
         bump_module_epoch()
         return RemovableHandle(home, self._count)
 
+    def _backward(self, module: Any) -> ModuleBackward | None:
+        hooks, before = list(self.backward.values()), list(self.before_backward.values())
+        return ModuleBackward(module, hooks, before) if hooks or before else None
+
     def around(
         self, module: Any, forward: Hook, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
@@ -72,11 +57,14 @@ class Hooks:
         try:
             for hook in list(self.before.values()):
                 args, kwargs = hook(module, args, kwargs)
+            back = self._backward(module)
+            args = args if back is None else back.inputs(args)
             output = forward(*args, **kwargs)
             for key, hook in list(self.after.items()):
                 done.add(key)
                 changed = hook(module, args, kwargs, output)
                 output = output if changed is None else changed
+            output = output if back is None else back.outputs(output)
         except Exception:
             for key, hook in list(self.after.items()):
                 if key in self._always and key not in done:
@@ -138,6 +126,25 @@ class Hooked:
         return self._hooks.add(
             self._hooks.after, after_forward(hook, with_kwargs), prepend, always_call
         )
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` once the inputs' gradients are known.
+
+        Both are tuples: of the positional arguments, and of the outputs; None for what has no
+        gradient. A tuple that it returns takes the place of ``grad_input``.
+        """
+        return self._hooks.add(self._hooks.backward, hook, prepend)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` before the module's gradients are computed.
+
+        A tuple that it returns takes the place of ``grad_output``.
+        """
+        return self._hooks.add(self._hooks.before_backward, hook, prepend)
 
     def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, prefix, keep_vars)`` before ``state_dict`` reads this module."""

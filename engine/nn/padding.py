@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.nn import functional as F
+from engine.nn.functional.checks import misfit
 from engine.nn.functional.geometry import IntOrSizes, Sizes, per_axis
 from engine.nn.module import Module
 from engine.tensor import Tensor
@@ -117,22 +118,31 @@ class ReplicationPad3d(Padding):
     mode = "replicate"
 
 
-class CircularPad1d(Padding):
+class CircularPadding(Padding):
+    """What the circular ones share: the input has one or two axes before those with borders."""
+
+    mode = "circular"
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim - self.rank not in {1, 2}:
+            wanted = f"{self.rank + 1} or {self.rank + 2} dimensions"
+            raise misfit(f"CircularPad{self.rank}d takes {wanted}: input {list(input.shape)}")
+        return super().forward(input)
+
+
+class CircularPad1d(CircularPadding):
     """Borders of the opposite side around the last axis."""
 
     rank = 1
-    mode = "circular"
 
 
-class CircularPad2d(Padding):
+class CircularPad2d(CircularPadding):
     """Borders of the opposite side around the last 2 axes."""
 
     rank = 2
-    mode = "circular"
 
 
-class CircularPad3d(Padding):
+class CircularPad3d(CircularPadding):
     """Borders of the opposite side around the last 3 axes."""
 
     rank = 3
-    mode = "circular"

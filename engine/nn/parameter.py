@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.creation import empty
+from engine.errors import EngineError
+from engine.modes import modes
 from engine.tensor import Tensor
 
 
@@ -44,3 +47,76 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
+
+
+class Uninitialized(Tensor):
+    """State whose shape is not known yet: it has a dtype, and becomes plain by ``materialize``."""
+
+    cls_to_become: type[Tensor]
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become a plain tensor of ``shape``, of zeros, in the same object.
+
+        Inside a trace too: the memory is that of the program's state, not a value of the step.
+        """
+        outer, modes.trace = modes.trace, None
+        try:
+            self.data = empty(tuple(shape), dtype=self.dtype if dtype is None else dtype)
+        finally:
+            modes.trace = outer
+        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+
+    @property
+    def shape(self) -> Any:
+        raise EngineError(
+            "Can't access the shape of an uninitialized parameter or buffer. Call `forward` to "
+            "initialize the parameters before accessing their attributes."
+        )
+
+    def detach(self) -> Tensor:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(Uninitialized, Parameter):
+    """A parameter of a lazy module before its first input."""
+
+    cls_to_become = Parameter
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        Parameter.__init__(self, empty(0, dtype=dtype), requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> UninitializedParameter:
+        if id(self) not in memo:
+            memo[id(self)] = UninitializedParameter(self._wants_grad, dtype=self.dtype)
+        found: UninitializedParameter = memo[id(self)]
+        return found
+
+
+class UninitializedBuffer(Uninitialized):
+    """A buffer of a lazy module before its first input."""
+
+    cls_to_become = Tensor
+
+    def __init__(
+        self,
+        requires_grad: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        persistent: bool = True,
+    ) -> None:
+        super().__init__(empty(0, dtype=dtype)._cell, None, requires_grad)
+        self.persistent = persistent
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> UninitializedBuffer:
+        if id(self) not in memo:
+            memo[id(self)] = UninitializedBuffer(dtype=self.dtype, persistent=self.persistent)
+        found: UninitializedBuffer = memo[id(self)]
+        return found
+
+
+def is_lazy(param: Any) -> bool:
+    """Whether a parameter or buffer waits for its shape."""
+    return isinstance(param, Uninitialized)

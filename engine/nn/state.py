@@ -18,6 +18,7 @@ from engine.errors import ShapeError
 from engine.guards import bump_module_epoch
 from engine.modes import no_grad
 from engine.nn.functional.checks import misfit
+from engine.nn.parameter import is_lazy
 from engine.tensor import Tensor
 from ir.types import is_float
 
@@ -125,7 +126,8 @@ def restore(
         problems.append(f"Unexpected key(s) in state_dict: {_listed(unexpected)}.")
     if strict and missing:
         problems.append(f"Missing key(s) in state_dict: {_listed(missing)}.")
-    values = {n: _as_array(n, state_dict[n], problems) for n in wanted if n in state_dict}
+    known = [name for name in wanted if name in state_dict and not is_lazy(wanted[name])]
+    values = {name: _as_array(name, state_dict[name], problems) for name in known}
     for name, value in values.items():
         if value is not None and tuple(value.shape) != tuple(wanted[name].shape):
             problems.append(
@@ -198,6 +200,9 @@ def _own(module: Any) -> Iterator[tuple[str, Tensor]]:
 
 def _as_array(name: str, value: Any, problems: list[str]) -> Any:
     """``value`` as an array; None, with a problem noted, for what is no tensor."""
+    if is_lazy(value):
+        problems.append(f"{name} is an uninitialized tensor; call its module first.")
+        return None
     if isinstance(value, Tensor):
         return value.detach().numpy()
     try:

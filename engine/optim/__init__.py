@@ -6,6 +6,7 @@ from engine.optim.adam import Adam, AdamW
 from engine.optim.adam_family import Adamax, Lion, NAdam, RAdam
 from engine.optim.classic import ASGD, Rprop
 from engine.optim.lbfgs import LBFGS
+from engine.optim.muon import Muon
 from engine.optim.optimizer import Optimizer
 from engine.optim.scaled import Adadelta, Adagrad, RMSprop
 from engine.optim.sgd import SGD
@@ -21,6 +22,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

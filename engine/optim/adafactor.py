@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.arithmetic import maximum, minimum
+from engine.arithmetic import minimum
 from engine.dtypes import float64
 from engine.optim.counted import move
 from engine.optim.optimizer import Group, Makers, Optimizer, Params, Rate, Slots, counter_slot
@@ -69,13 +69,13 @@ class Adafactor(Optimizer):
         count, lr = slots["step"].to(float64), self.number(group, "lr")
         share = (count ** self.number(group, "beta2_decay")).to(param.dtype)
         pace = minimum(count * 0 + lr, 1 / count.sqrt())
-        size = maximum(_rms(param).to(float64), self.number(group, _least_size))
+        size = _rms(param).to(float64).clamp(min=self.number(group, _least_size))
         if self.flag(group, "weight_decay"):
             param.mul_(1 - lr * self.number(group, "weight_decay"))
         eps = self._eps(param, group)
         spread = _spread(grad, share, slots, eps).clamp(min=eps * eps)
         step = grad * spread.rsqrt()
-        limit = maximum(_rms(step).to(float64) / self.number(group, "d"), 1.0)
+        limit = (_rms(step).to(float64) / self.number(group, "d")).clamp(min=1.0)
         param.sub_(step * (size * pace / limit).to(param.dtype))
 
     def _eps(self, param: Tensor, group: Group) -> Any:

@@ -184,7 +184,7 @@ class RAdam(Counted):
         second = -expm1(count * self.number(group, log_beta2))
         longest = self.number(group, _longest_average)
         length = longest - count * 2 * (1 - second) / second
-        sure = maximum(length, 5.0)  # where it is shorter the root below is not used
+        sure = length.clamp(min=5.0)  # where it is shorter the root below is not used
         ratio = (sure - 4) * (sure - 2) * longest / (sure * ((longest - 4) * (longest - 2)))
         scale = (ratio * second).sqrt().to(dtype)
         adapted = scale / (square.sqrt() + self.number(group, "eps"))

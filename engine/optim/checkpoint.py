@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.nn.functional.checks import misfit
 from engine.tensor import Tensor
+from ir.types import is_float
 
 Loaded: TypeAlias = dict[str, Any]
 
@@ -96,7 +97,7 @@ def _adopted(value: Any, param: Tensor, name: str) -> Any:
     if value is None or isinstance(value, int | float | str):
         return value
     array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-    cast = array.dtype.kind == "f" and name != "step"
+    cast = is_float(array.dtype) and name != "step"
     return Tensor._from_array(np.array(array, param.dtype if cast else array.dtype))
 
 

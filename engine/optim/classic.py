@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from engine.arithmetic import maximum, where
+from engine.arithmetic import where
 from engine.optim.counted import Counted, number_slot
 from engine.optim.optimizer import Group, Makers, Params, Rate, Slots
 from engine.tensor import Tensor
@@ -103,7 +103,7 @@ class ASGD(Counted):
         share = slots["mu"].to(param.dtype)
         average.copy_(where(share == 1, param, average + (param - average) * share))
         slots["eta"].copy_(lr / (1 + count * (lambd * lr)) ** self.number(group, "alpha"))
-        slots["mu"].copy_(1 / maximum(count - self.number(group, "t0"), 1.0))
+        slots["mu"].copy_(1 / (count - self.number(group, "t0")).clamp(min=1.0))
 
 
 def _down(group: Group) -> float:

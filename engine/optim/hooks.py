@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, TypeAlias
 
 from engine.guards import bump_module_epoch
-from engine.nn.hooks import RemovableHandle
+from engine.handles import RemovableHandle
 
 Hook: TypeAlias = Callable[..., Any]
 

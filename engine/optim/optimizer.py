@@ -21,9 +21,9 @@ import numpy as np
 
 from engine.errors import Unsupported, message
 from engine.guards import bump_module_epoch
+from engine.handles import RemovableHandle
 from engine.locate import user_location
 from engine.modes import enable_grad, modes, no_grad
-from engine.nn.hooks import RemovableHandle
 from engine.optim import checkpoint
 from engine.optim.hooks import Hook, StepHooks
 from engine.tensor import Tensor
@@ -131,7 +131,8 @@ class Optimizer:
                 for param in group["params"]:
                     grad = param.grad
                     if grad is not None:
-                        grad = -grad if self.flag(group, "maximize") else grad
+                        turned = "maximize" in group and self.flag(group, "maximize")
+                        grad = -grad if turned else grad
                         self.update(param, grad, self._slots(param, group), group)
         return loss
 

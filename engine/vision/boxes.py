@@ -13,7 +13,7 @@ from engine.locate import user_location
 from engine.masks import nonzero
 from engine.shaping import stack
 from engine.tensor import Tensor
-from ir.types import F64, I64
+from ir.types import F64, I64, is_float
 
 FORMATS = ("xyxy", "xywh", "cxcywh")
 
@@ -84,7 +84,7 @@ def sides(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def wide(x: Tensor) -> Tensor:
     """``x`` in a dtype that products do not overflow at once: float32 or int32 at least."""
-    if x.dtype.kind == "f":
+    if is_float(x.dtype):
         return x if x.dtype in (float32, F64) else cast(x, float32)
     return x if x.dtype in (int32, I64) else cast(x, int32)
 

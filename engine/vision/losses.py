@@ -12,6 +12,7 @@ from engine.nn.functional.reduction import reduced
 from engine.tensor import Tensor
 from engine.vision.boxes import check_boxes, sides
 from engine.vision.overlap import aspect
+from ir.types import is_float
 
 
 def generalized_box_iou_loss(
@@ -78,7 +79,7 @@ def _hull(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
 
 def _floats(name: str, *boxes: Tensor) -> tuple[Tensor, ...]:
     check_boxes(name, *boxes)
-    return tuple(x if x.dtype.kind == "f" else cast(x, float32) for x in boxes)
+    return tuple(x if is_float(x.dtype) else cast(x, float32) for x in boxes)
 
 
 def _reduced(losses: Tensor, reduction: str) -> Tensor:

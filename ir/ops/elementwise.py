@@ -113,6 +113,12 @@ def _vjp_cast(m: Any, n: Any, g: Any) -> Sequence[Any]:
     return (m.cast(g, source) if is_float(source) else None,)
 
 
+def _by_sign(m: Any, x: Any, g: Any) -> Any:
+    """``g`` times the sign of ``x``, which counts as 0 for NaN, as in PyTorch."""
+    known = m.eq(x, x)
+    return m.mul(g, m.select(known, m.sign(x), m.full_like(g, 0)))
+
+
 def _vjp_larger(m: Any, n: Any, g: Any, wins: Callable[..., Any]) -> Sequence[Any]:
     """Half to each side of a tie, as PyTorch does."""
     a, b = n.inputs
@@ -142,7 +148,7 @@ def _vjp_pow(m: Any, n: Any, g: Any) -> Sequence[Any]:
 ROWS: tuple[Op, ...] = (
     elementwise("neg", np.negative, 1, "-{0}", lambda m, n, g: (m.neg(g),), NUMBER),
     elementwise(
-        "abs", np.abs, 1, "abs({0})", lambda m, n, g: (m.mul(g, m.sign(n.inputs[0])),), NUMBER
+        "abs", np.abs, 1, "abs({0})", lambda m, n, g: (_by_sign(m, n.inputs[0], g),), NUMBER
     ),
     elementwise("sign", np.sign, 1, "np.sign({0})", lambda m, n, g: (m.full_like(g, 0),), NUMBER),
     elementwise(

@@ -119,3 +119,31 @@ def test_state_in_half_is_saved_and_loaded(tmp_path):
     for name, value in state.items():
         assert again[name].dtype == value.dtype
         np.testing.assert_array_equal(again[name].float().numpy(), value.float().numpy())
+
+
+@pytest.mark.parametrize(("dtype", "kind"), HALVES)
+def test_formulas_of_many_ops_round_once(dtype, kind):
+    x = np.array([300.0, -400.0, 3.0, 4.0], np.float32).astype(kind)  # squares overflow float16
+    given = engine.from_numpy(x)
+    found = engine.linalg.vector_norm(given)
+    assert found.dtype == dtype
+    wide = x.astype(np.float32)
+    assert found.numpy() == np.sqrt((wide * wide).sum()).astype(kind)
+    far = engine.asinh(given)
+    np.testing.assert_array_equal(far.float().numpy(), np.arcsinh(wide).astype(kind).astype("f4"))
+
+
+def test_layers_take_bfloat16_as_a_float():
+    image = engine.tensor(numbers(1, 2, 6, 6)).to(engine.bfloat16)
+    kernel = engine.tensor(numbers(3, 2, 3, 3, seed=1)).to(engine.bfloat16)
+    F = engine.nn.functional
+    wide = image.float()
+    for found, wanted in (
+        (F.conv2d(image, kernel), F.conv2d(wide, kernel.float())),
+        (F.avg_pool2d(image, 2), F.avg_pool2d(wide, 2)),
+        (F.max_pool2d(image, 2), F.max_pool2d(wide, 2)),
+        (F.interpolate(image, 9, mode="bilinear"), F.interpolate(wide, 9, mode="bilinear")),
+        (image.cumsum(2), wide.cumsum(2)),
+    ):
+        assert found.dtype == engine.bfloat16
+        np.testing.assert_allclose(found.float().numpy(), wanted.numpy(), rtol=2**-7, atol=2**-5)

@@ -24,6 +24,8 @@ OTHERS = {
     "cumprod": (0,),
     "renorm": (2, 0, 1.0),
 }
+TENSORS_ONLY = ("atan2", "arctan2", "heaviside", "hypot", "ldexp")
+TENSORS_ONLY += ("logical_and", "logical_or", "logical_xor")
 BITS = ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift")
 
 
@@ -35,7 +37,7 @@ def test_form(form: str) -> None:
     x = torch.tensor([1, 2, 5]) if whole else torch.tensor(data)
     x = x.reshape(3, 1) if name == "renorm" else x
     args = (1,) if name in BITS else OTHERS.get(name, ())
-    args = tuple(torch.tensor(a) if name in {"heaviside", "hypot", "ldexp"} else a for a in args)
+    args = tuple(torch.tensor(a) if name in TENSORS_ONLY else a for a in args)
     function = getattr(torch.Tensor, name, None) or getattr(arithmetic, name)
     wanted = function(x, *args)
     memory = x.numpy()

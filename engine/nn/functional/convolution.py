@@ -21,7 +21,7 @@ from engine.nn.functional.geometry import (
 )
 from engine.products import contract
 from engine.tensor import Tensor
-from ir.types import I64
+from ir.types import I64, is_float
 
 
 def conv1d(
@@ -153,7 +153,7 @@ def _check(name: str, input: Tensor, weight: Tensor, bias: Tensor | None, rank: 
         )
     given = [input, weight] if bias is None else [input, weight, bias]
     wide = common_dtype(given)
-    if any(x.dtype != wide for x in given) or (wide.kind != "f" and wide != I64):
+    if any(x.dtype != wide for x in given) or (not is_float(wide) and wide != I64):
         listed = ", ".join(str(x.dtype) for x in given)
         text = f"{name} takes float (or int64) tensors of one dtype, not {listed}"
         raise DTypeError(message(user_location(), text, "convert with .float() or .to(dtype)"))

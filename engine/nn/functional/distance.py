@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from engine.arithmetic import maximum, where
+from engine.arithmetic import where
 from engine.creation import from_numpy
-from engine.dispatch import broadcast_together, cast
+from engine.dispatch import broadcast_together, cast, rounded_once
+from engine.division import flat_in
 from engine.nn.functional.checks import misfit
 from engine.tensor import Tensor
 
@@ -25,7 +26,7 @@ def p_norm(x: Tensor, p: float, dim: int, keepdim: bool = False) -> Tensor:
         return safe_sqrt((x * x).sum(dim, keepdim))
     size = x.abs()
     if p == 0:
-        return cast(size != 0, x.dtype).sum(dim, keepdim)
+        return flat_in(cast(size != 0, x.dtype).sum(dim, keepdim), size.sum(dim, keepdim))
     if p == -math.inf:
         return size.amin(dim, keepdim)
     if p == math.inf:
@@ -38,9 +39,10 @@ def p_norm(x: Tensor, p: float, dim: int, keepdim: bool = False) -> Tensor:
     return where(empty, 0.0, where(empty, 1.0, total) ** (1.0 / p))
 
 
+@rounded_once
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """``input`` divided by its ``p``-norm along ``dim`` (at least ``eps``)."""
-    return input / maximum(p_norm(input, p, dim, True), eps)
+    return input / p_norm(input, p, dim, True).clamp(min=eps)
 
 
 def pairwise_distance(
@@ -64,6 +66,6 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle along ``dim``; norms count as at least ``eps``."""
     x1, x2 = broadcast_together(x1, x2, op="cosine_similarity")
-    left = maximum(p_norm(x1, 2.0, dim, True), eps)
-    right = maximum(p_norm(x2, 2.0, dim, True), eps)
+    left = p_norm(x1, 2.0, dim, True).clamp(min=eps)
+    right = p_norm(x2, 2.0, dim, True).clamp(min=eps)
     return ((x1 / left) * (x2 / right)).sum(dim)

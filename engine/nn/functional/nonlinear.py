@@ -129,7 +129,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def logsigmoid(input: Tensor) -> Tensor:
     """``log(sigmoid(x))`` without overflow."""
-    return minimum(input, 0.0) - log1p(exp(-input.abs()))
+    return minimum(input, zeros_like(input)) - log1p(exp(-input.abs()))
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.dispatch import rounded_once
 from engine.modes import no_grad
 from engine.nn.functional.checks import misfit
 from engine.tensor import Tensor
@@ -94,6 +95,7 @@ def layer_norm(
     return out if bias is None else out + bias
 
 
+@rounded_once
 def rms_norm(
     input: Tensor,
     normalized_shape: Sequence[int],

@@ -22,7 +22,7 @@ from engine.nn.functional.geometry import (
     windows,
 )
 from engine.tensor import Tensor
-from ir.types import I64
+from ir.types import I64, is_float
 
 Positions: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -191,7 +191,7 @@ def flat_positions(per_axis: list[Positions], sizes: list[int]) -> Positions:
 
 def lowest(x: Tensor) -> float:
     """What loses against every value of the dtype."""
-    return float("-inf") if x.dtype.kind == "f" else int(np.iinfo(str(x.dtype)).min)
+    return float("-inf") if is_float(x.dtype) else int(np.iinfo(str(x.dtype)).min)
 
 
 def _avg_pool(
@@ -213,7 +213,7 @@ def _avg_pool(
     pads = _paddings(input, kernel, steps, edge, ones, ceil_mode)
     axes = tuple(range(input.ndim, input.ndim + rank))
     total = apply("sum", windows(input, kernel, steps, pads, ones), axes=axes)
-    rounding = None if total.dtype.kind == "f" else "trunc"
+    rounding = None if is_float(total.dtype) else "trunc"
     if divisor_override is not None:
         return div(total, divisor_override, rounding_mode=rounding)
     sizes = [int(size) for size in input.shape[-rank:]]

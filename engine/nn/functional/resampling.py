@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine.creation import from_numpy
-from engine.dispatch import apply
+from engine.dispatch import apply, rounded_once
 from engine.errors import DTypeError, message
 from engine.locate import user_location
 from engine.nn.functional.adaptive import (
@@ -29,7 +29,7 @@ from engine.nn.functional.smoothing import (
     through,
 )
 from engine.tensor import Tensor
-from ir.types import F64
+from ir.types import F64, is_float
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2, "lanczos": 2}
@@ -37,6 +37,7 @@ AREA = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
 CUBIC = -0.75  # the slope parameter that PyTorch chose
 
 
+@rounded_once
 def interpolate(
     input: Tensor,
     size: int | Sequence[int] | None = None,
@@ -114,11 +115,11 @@ def _resample(
     if size == out:
         return x
     cubic = mode == "bicubic"
-    at = _source(size, out, factor, corners, x.dtype if x.dtype.kind == "f" else F64)
+    at = _source(size, out, factor, corners, x.dtype if is_float(x.dtype) else F64)
     at = at if cubic else np.maximum(at, 0)
     first = np.floor(at)
     weights = _cubic_weights(at - first) if cubic else [1 - (at - first), at - first]
-    if x.dtype.kind != "f":
+    if not is_float(x.dtype):
         return through(x, axis, neighbour_matrix(size, out, first.astype(int) - cubic, weights))
     total: Tensor | None = None
     for step, weight in enumerate(weights):
@@ -218,6 +219,6 @@ def _check(input: Tensor, rank: int, mode: str, corners: bool | None, antialias:
     if mode == "lanczos" and (corners or not antialias):
         raise ValueError("mode 'lanczos' requires antialias=True and no align_corners")
     bytes_too = mode.startswith("nearest") or (mode in FILTERS and str(input.dtype) == "uint8")
-    if input.dtype.kind != "f" and not bytes_too:
+    if not is_float(input.dtype) and not bytes_too:
         text = f"interpolate: mode {mode!r} takes float tensors, not {input.dtype}"
         raise DTypeError(message(user_location(), text, "call .float() first"))

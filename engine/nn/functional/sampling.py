@@ -16,14 +16,14 @@ import numpy as np
 
 from engine.arithmetic import add, mul, where
 from engine.creation import from_numpy, zeros_like
-from engine.dispatch import apply, cast
+from engine.dispatch import apply, cast, rounded_once
 from engine.errors import DTypeError, message
 from engine.locate import user_location
 from engine.nn.functional.checks import misfit
 from engine.nn.functional.geometry import at_least
 from engine.specials import round as nearest_even
 from engine.tensor import Tensor
-from ir.types import BOOL, I64
+from ir.types import BOOL, I64, is_float
 
 MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
 CUBIC = -0.75  # the slope parameter that PyTorch chose
@@ -32,6 +32,7 @@ CUBIC = -0.75  # the slope parameter that PyTorch chose
 Neighbours: TypeAlias = list[tuple[Tensor, Tensor]]
 
 
+@rounded_once
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -82,7 +83,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
             f"affine_grid takes theta [n, 2, 3] and (n, c, h, w), or [n, 3, 4] and "
             f"(n, c, d, h, w), not {list(theta.shape)} and {tuple(size)}"
         )
-    if theta.dtype.kind != "f":
+    if not is_float(theta.dtype):
         text = f"affine_grid takes a float theta, not {theta.dtype}"
         raise DTypeError(message(user_location(), text))
     sizes = tuple(int(n) for n in size[2:])
@@ -174,6 +175,6 @@ def _check(input: Tensor, grid: Tensor, mode: str, padding_mode: str) -> None:
         )
     if any(size == 0 for size in input.shape[2:]):
         raise misfit(f"grid_sample: the image {list(input.shape)} is empty")
-    if input.dtype != grid.dtype or input.dtype.kind != "f":
+    if input.dtype != grid.dtype or not is_float(input.dtype):
         text = f"grid_sample takes float tensors of one dtype, not {input.dtype} and {grid.dtype}"
         raise DTypeError(message(user_location(), text))

@@ -14,7 +14,7 @@ import numpy as np
 from engine.creation import from_numpy
 from engine.dispatch import apply, cast
 from engine.tensor import Tensor
-from ir.types import F64
+from ir.types import F64, is_float
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -49,7 +49,7 @@ def neighbour_matrix(size: int, out: int, first: Array, weights: list[Array]) ->
 
 def through(x: Tensor, axis: int, matrix: Array) -> Tensor:
     """``x`` times the matrix along one axis; bytes by ``_bytes_through``."""
-    if x.dtype.kind != "f":
+    if not is_float(x.dtype):
         return _bytes_through(x, axis, matrix)
     weights = from_numpy(matrix.astype(x.dtype))
     out = apply("dot", x, weights, contract=((axis,), (0,)), batch=((), ()))

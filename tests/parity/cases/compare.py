@@ -20,8 +20,15 @@ from cases.verdicts import FAILED, LEFT_OUT, PASSED, Verdict
 
 import engine
 
-TOLERANCE = {np.dtype("f4"): (1.3e-6, 1e-5), np.dtype("f8"): (1e-7, 1e-7)}
+TOLERANCE = {
+    np.dtype("f4"): (1.3e-6, 1e-5),
+    np.dtype("f8"): (1e-7, 1e-7),
+    engine.float16: (2.0**-10, 2.0**-10),  # one unit in the last place
+    engine.bfloat16: (2.0**-7, 2.0**-7),
+}
 SLACK = 2
+HALVES = (engine.float16, engine.bfloat16)
+NARROW = (np.dtype("f4"), *HALVES)
 Array = np.ndarray[Any, Any]
 
 
@@ -35,7 +42,7 @@ def difference(found: Any, wanted: Any, truth: Any, what: str) -> str:
     same = close(a, b)
     if same.all():
         return ""
-    if truth is not None and b.dtype == np.float32:
+    if truth is not None and b.dtype in NARROW:
         same |= better(a, b, array(truth))
     if same.all():
         return ""
@@ -46,24 +53,41 @@ def difference(found: Any, wanted: Any, truth: Any, what: str) -> str:
 def close(a: Array, b: Array) -> Any:
     """Where two arrays agree."""
     rtol, atol = TOLERANCE.get(b.dtype, (0.0, 0.0))
+    if b.dtype in HALVES:
+        a, b = a.astype(np.float32), b.astype(np.float32)
+        atol *= largest(b)
     return np.isclose(a, b, rtol=SLACK * rtol, atol=SLACK * atol, equal_nan=True)
 
 
+def largest(numbers: Array) -> float:
+    """The size of the largest finite number, at least 1: what the sums of halves are rounded to."""
+    finite = np.abs(numbers[np.isfinite(numbers)])
+    return max(1.0, float(finite.max(initial=0.0)))
+
+
 def better(a: Array, b: Array, truth: Array) -> Any:
-    """Where float32 ``a`` is about as near to the float64 value as PyTorch's float32 ``b``."""
+    """Where narrow ``a`` is about as near to the float64 value as PyTorch's narrow ``b``."""
     if truth.dtype != np.float64 or truth.shape != a.shape:
         return np.zeros(a.shape, bool)
-    rtol, atol = TOLERANCE[np.dtype("f4")]
+    rtol, atol = TOLERANCE[b.dtype]
+    rounded, a, b = truth.astype(b.dtype), a.astype(np.float64), b.astype(np.float64)
     allowed = 2 * np.abs(b - truth) + SLACK * (atol + rtol * np.abs(truth))
-    return close(a, truth.astype(np.float32)) | (np.abs(a - truth) <= allowed)
+    return close(a.astype(rounded.dtype), rounded) | (np.abs(a - truth) <= allowed)
 
 
 def weights(outputs: list[Any]) -> list[Array | None]:
-    """A cotangent for each PyTorch output that carries a gradient."""
+    """A cotangent for each PyTorch output that carries a gradient, one that its dtype holds."""
     return [
-        cotangent(tuple(x.shape), at) if getattr(x, "requires_grad", False) else None
+        held(cotangent(tuple(x.shape), at), x.dtype) if getattr(x, "requires_grad", False) else None
         for at, x in enumerate(outputs)
     ]
+
+
+def held(numbers: Array, dtype: torch.dtype) -> Array:
+    """The numbers as a half holds them; in wider floats as they are."""
+    if dtype not in (torch.float16, torch.bfloat16):
+        return numbers
+    return np.asarray(torch.tensor(numbers).to(dtype).double().numpy())
 
 
 def first_difference(found: list[Any], wanted: list[Any], truth: list[Any], what: str) -> str:
@@ -156,7 +180,7 @@ def judged(found: Result, wanted: Result, again: Any, values: bool) -> str:
         )
 
     first = told(([], []))
-    if not first or not any(array(x).dtype == np.float32 for x in (*wanted[0], *wanted[1])):
+    if not first or not any(array(x).dtype in NARROW for x in (*wanted[0], *wanted[1])):
         return first
     theirs, args, kwargs, draws = again
     if isinstance(theirs, torch.nn.Module):

@@ -1,4 +1,4 @@
-"""An OpInfo in, a report out: eager in every dtype, compiled, as a method, in place, misused.
+"""An OpInfo in, a report out: in every dtype, compiled, as a method, in place, misused, in half.
 
 The cases are a spread over PyTorch's own, the first and every n-th of them; tensors of more than
 ``LARGEST`` elements are passed over, for time alone.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from cases.names import (
     mine,
     owner,
 )
-from cases.values import DTYPES, ours
+from cases.values import HALVES, NAMES, ours
 from cases.verdicts import FAILED, LEFT_OUT, PASSED, Report, Verdict
 from torch.utils._pytree import tree_map
 
@@ -38,7 +38,7 @@ LARGEST = 4000
 LOOKED_AT = 160
 COUNTS = {torch.float32: 24, torch.float64: 10}
 INTEGER = 4
-COMPILED, METHOD, INPLACE, ERRORS = 2, 2, 2, 24
+COMPILED, METHOD, INPLACE, ERRORS, HALF = 2, 2, 2, 24, 4
 Case = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -56,6 +56,7 @@ def report(info: Any, kinds: tuple[str, ...] = ()) -> Report:
         "method": lambda: told.add("method", methods(info, values)),
         "inplace": lambda: told.add("inplace", inplace(info, values)),
         "errors": lambda: told.add("errors", errors(info)),
+        "half": lambda: half(info, told, values),
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -72,10 +73,10 @@ def report(info: Any, kinds: tuple[str, ...] = ()) -> Report:
 def eager(info: Any, told: Report, values: bool) -> None:
     """Values and gradients in every dtype that both sides have."""
     supported = info.supported_dtypes("cpu")
-    for dtype in DTYPES:
+    for name in NAMES:
+        dtype = getattr(torch, name)
         if dtype not in supported:
             continue
-        name = str(dtype).removeprefix("torch.")
         count = COUNTS.get(dtype, INTEGER)
         verdicts = (
             judged(info, args, kwargs, values=values) for args, kwargs in chosen(info, dtype, count)
@@ -85,10 +86,26 @@ def eager(info: Any, told: Report, values: bool) -> None:
 
 def compiled(info: Any, values: bool) -> Iterator[Verdict]:
     """The first cases in float32 (else int64), forward and gradient in one compiled step."""
-    for args, kwargs in chosen(info, main_dtype(info), COMPILED, varied=False):
+    cases = chosen(info, main_dtype(info), COMPILED, varied=False)
+    return steps(info, cases, values)
+
+
+def steps(info: Any, cases: Iterable[Case], values: bool) -> Iterator[Verdict]:
+    """Cases as compiled steps."""
+    for args, kwargs in cases:
         found = judged(info, args, kwargs, compiled=True, values=values)
         why = decided(full_name(info), found.reason) if found.status == FAILED else ""
         yield Verdict(LEFT_OUT, why) if why else found
+
+
+def half(info: Any, told: Report, values: bool) -> None:
+    """Some cases in both half precisions, and the first of each compiled."""
+    for name in HALVES:
+        dtype = getattr(torch, name)
+        if dtype in info.supported_dtypes("cpu"):
+            found = [judged(info, *case, values=values) for case in chosen(info, dtype, HALF)]
+            first = itertools.islice(chosen(info, dtype, 1, varied=False), 1)
+            told.add("half", [*found, *steps(info, first, values)], name)
 
 
 def judged(info: Any, args: Any, kwargs: Any, **how: bool) -> Verdict:

@@ -16,7 +16,9 @@ from cases.lookup import resolve
 import engine
 
 NAMES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
-DTYPES = {getattr(torch, name): getattr(engine, name) for name in NAMES}
+HALVES = ("float16", "bfloat16")
+DTYPES = {getattr(torch, name): getattr(engine, name) for name in (*NAMES, *HALVES)}
+NARROW = (torch.float32, torch.float16, torch.bfloat16)
 Array = np.ndarray[Any, Any]
 
 
@@ -104,7 +106,7 @@ def memory(value: torch.Tensor) -> Array:
         raise LeftOut(f"{str(value.dtype).removeprefix('torch.')} is not compared")
     if value.device.type != "cpu":
         raise LeftOut(f"there is no device {value.device.type}")
-    array = value.detach().resolve_neg().contiguous().numpy()
+    array = plain(value.detach().resolve_neg().contiguous())
     if value.is_contiguous():
         return array.copy()
     wide = np.zeros((*array.shape, 2), array.dtype)
@@ -136,14 +138,14 @@ def fresh(value: Any) -> Any:
 
 
 def exact(value: Any) -> Any:
-    """The same arguments with float32 tensors as float64."""
+    """The same arguments with narrower floats as float64."""
     if isinstance(value, torch.Tensor):
         wide = value.detach().clone()
-        if wide.dtype == torch.float32:
+        if wide.dtype in NARROW:
             wide = wide.double()
         return wide.requires_grad_(value.requires_grad)
     if isinstance(value, torch.dtype):
-        return torch.float64 if value == torch.float32 else value
+        return torch.float64 if value in NARROW else value
     if isinstance(value, dict):
         return {key: exact(item) for key, item in value.items()}
     if isinstance(value, tuple | list) and not isinstance(value, torch.Size):
@@ -151,15 +153,18 @@ def exact(value: Any) -> Any:
     return value
 
 
+def plain(value: torch.Tensor) -> Array:
+    """A tensor's memory; bfloat16, which NumPy has from elsewhere, by its bits."""
+    if value.dtype != torch.bfloat16:
+        return np.asarray(value.numpy())
+    return np.asarray(value.contiguous().view(torch.int16).numpy().view(engine.bfloat16))
+
+
 def array(value: Any) -> Array:
     """A tensor of either side, or a number, as NumPy's."""
     if isinstance(value, torch.Tensor):
         if value.layout != torch.strided:
             raise LeftOut("sparse results are not offered")
-        plain = value.detach().resolve_conj().resolve_neg()
-        if plain._is_zerotensor():
-            plain = torch.zeros_like(plain)
-        if plain.dtype == torch.bfloat16:  # NumPy has it from elsewhere
-            return np.asarray(plain.view(torch.int16).numpy().view(engine.bfloat16))
-        return np.asarray(plain.numpy())
+        given = value.detach().resolve_conj().resolve_neg()
+        return plain(torch.zeros_like(given) if given._is_zerotensor() else given)
     return np.asarray(value.detach().numpy() if hasattr(value, "detach") else value)
