@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kinds import Workload
+from workloads import find
+
 TITLES = {
     "engine": "tracefuse",
     "eager": "PyTorch eager",
@@ -18,34 +21,57 @@ TITLES = {
     "jax": "JAX",
 }
 OURS = "engine"
+COPY = "copy"  # no contestant: the memory's own speed, measured among them
 MODULES = {
     "engine": "engine_steps",
     "eager": "torch_steps",
     "compile": "compile_steps",
     "jax": "jax_steps",
+    COPY: "copy_steps",
 }
-# The first of each is what most people write; --quick runs that one alone.
-VARIANTS = {
-    ("engine", "lenet"): ("jit",),
-    ("engine", "mlp"): ("jit",),
-    ("eager", "lenet"): (
-        "contiguous, fused",
-        "contiguous, foreach",
-        "channels last, fused",
-        "channels last, foreach",
-    ),
-    ("eager", "mlp"): ("contiguous, fused", "contiguous, foreach"),
-    ("compile", "lenet"): (
-        "model",
-        "model, channels last",
-        "model, cpp wrapper",
-        "whole step",
-        "whole step, channels last",
-    ),
-    ("compile", "mlp"): ("model", "model, cpp wrapper", "whole step"),
-    ("jax", "lenet"): ("NCHW", "NHWC", "NHWC, pool by reshape"),
-    ("jax", "mlp"): ("jit",),
-}
+_IMAGES = ("convnet", "resnet", "gan")
+
+
+def variants(framework: str, workload: Workload) -> tuple[str, ...]:
+    """A framework's ways; the first is what most people write, and --quick runs that one alone."""
+    ways = {"engine": _engine, "eager": _eager, "compile": _compile, "jax": _jax, COPY: _copy}
+    return ways[framework](workload)
+
+
+def _engine(workload: Workload) -> tuple[str, ...]:
+    return ("jit",)
+
+
+def _copy(workload: Workload) -> tuple[str, ...]:
+    return ("copy", "scale")
+
+
+def _eager(workload: Workload) -> tuple[str, ...]:
+    if workload.leaf:
+        return ("eager",)
+    layouts = ("contiguous", "channels last") if workload.family in _IMAGES else ("contiguous",)
+    kinds = ("fused", "foreach") if workload.optimizer else ("inference",)
+    return tuple(f"{layout}, {kind}" for layout in layouts for kind in kinds)
+
+
+def _compile(workload: Workload) -> tuple[str, ...]:
+    if workload.leaf:
+        return ("model", "model, cpp wrapper")
+    ways = ("model", "model, channels last") if workload.family in _IMAGES else ("model",)
+    if not workload.optimizer:
+        return (*ways, "model, cpp wrapper", "model, freezing")
+    if workload.family in ("lstm", "gan"):  # see compile_steps.py
+        return (*ways, "model, cpp wrapper")
+    whole = tuple(way.replace("model", "whole step") for way in ways)
+    return (*ways, "model, cpp wrapper", *whole)
+
+
+def _jax(workload: Workload) -> tuple[str, ...]:
+    if workload.family == "convnet":
+        return ("NCHW", "NHWC", "NHWC, pool by reshape")
+    if workload.family in _IMAGES:
+        return ("NCHW", "NHWC")
+    return ("scan", "scan, unroll 5") if workload.family == "lstm" else ("jit",)
 
 
 @dataclass(frozen=True)
@@ -59,7 +85,7 @@ class Contestant:
 
     def __str__(self) -> str:
         plural = "" if self.threads == 1 else "s"
-        title = TITLES[self.framework]
+        title = TITLES.get(self.framework, self.framework)
         return f"{title} ({self.variant}), {self.workload}, {self.threads} thread{plural}"
 
     def to_json(self) -> str:
@@ -72,12 +98,13 @@ class Running:
     """A framework ready to train: what a worker drives, alike for all.
 
     ``step`` may return before the work is done; ``finish`` waits for everything and gives the
-    loss. ``restore`` puts weights and optimizer state back to the start, in place.
+    results as NumPy arrays: losses, and what else must agree. ``restore`` puts weights and
+    optimizer state back to the start, in place.
     """
 
     batches: list[tuple[Any, Any]]
     step: Callable[[Any, Any], Any]
-    finish: Callable[[Any], float]
+    finish: Callable[[Any], list[Any]]
     restore: Callable[[], None]
 
 
@@ -86,9 +113,10 @@ class UnavailableError(Exception):
 
 
 def enter(frameworks: list[str], workload: str, threads: int, first_only: bool) -> list[Contestant]:
-    """Every contestant of one comparison."""
+    """Every contestant of one comparison, and the copy where memory is what bounds the work."""
+    kind = find(workload)
     return [
         Contestant(framework, variant, workload, threads)
-        for framework in frameworks
-        for variant in VARIANTS[framework, workload][: 1 if first_only else None]
+        for framework in [*frameworks, *([COPY] if kind.least_bytes else [])]
+        for variant in variants(framework, kind)[: 1 if first_only and framework != COPY else None]
     ]

@@ -1,7 +1,8 @@
 """A workload in, JAX's step out: one jitted function whose state is donated.
 
-For LeNet three variants: both layouts, and pooling written as reshape and max, whose gradient
-spares XLA's slow select-and-scatter. Optimizers are written out; XLA fuses them.
+Images come in both layouts, and LeNet also with pooling written as reshape and max, whose gradient
+spares XLA's slow select-and-scatter; the LSTM is a scan. Optimizers are written out; XLA fuses
+them.
 """
 
 from __future__ import annotations
@@ -12,50 +13,41 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from contest import Contestant, Running
-from workloads import (
-    BETA1,
-    BETA2,
-    EPSILON,
-    MOMENTUM,
-    WORKLOADS,
-    Workload,
-    batches,
-    weights,
-)
+from jax_layers import Arrays, binary_entropy, entropy, turned
+from jax_networks import discriminator, forward_of, generator, is_last
+from kinds import BETA2, DECAY, EPSILON, MOMENTUM, Workload
+from weights import STATISTICS, first_weights
+from workloads import batches, find
+
+State = dict[str, Any]
 
 
 def prepare(contestant: Contestant, count: int) -> Running:
     """The jitted step over ``count`` batches."""
     _keep_compiled_code()
-    workload = WORKLOADS[contestant.workload]
-    forward = _mlp if contestant.workload == "mlp" else _lenet(contestant.variant)
-    update = _sgd if workload.optimizer == "sgd" else _adam
-    last = contestant.variant.startswith("NHWC")
-
-    def train(state: Any, x: Any, y: Any) -> Any:
-        params, *slots = state
-        loss, grads = jax.value_and_grad(_loss)(params, forward, x, y)
-        return update(params, grads, slots, workload.rate), loss
-
-    compiled = jax.jit(train, donate_argnums=0)
+    workload, variant = find(contestant.workload), contestant.variant
+    compiled = jax.jit(_function(workload, variant), donate_argnums=0)
+    last = is_last(variant)
     holder = [_first_state(workload, last)]
 
     def step(x: Any, y: Any) -> Any:
-        holder[0], loss = compiled(holder[0], x, y)
-        return loss
+        holder[0], found = compiled(holder[0], x, y)
+        return found
 
-    def finish(loss: Any) -> float:
+    def finish(found: Any) -> list[Any]:
         jax.block_until_ready(holder[0])
-        return float(loss)
+        return [np.asarray(x) for x in found]
 
     def restore() -> None:
         holder[0] = jax.block_until_ready(_first_state(workload, last))
 
-    data = [
-        (jnp.asarray(x.transpose(0, 2, 3, 1) if last else x), jnp.asarray(y, jnp.int32))
-        for x, y in batches(workload, count)
-    ]
+    def loaded(array: Any) -> Any:
+        array = array.transpose(0, 2, 3, 1) if last and array.ndim == 4 else array
+        return jnp.asarray(array, jnp.int32 if array.dtype.kind == "i" else jnp.float32)
+
+    data = [(loaded(x), loaded(y)) for x, y in batches(workload, count)]
     return Running(data, step, finish, restore)
 
 
@@ -66,77 +58,107 @@ def _keep_compiled_code() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _first_state(workload: Workload, last: bool) -> tuple[Any, ...]:
-    """Parameters in the layout's own order, and the optimizer's slots as zeros."""
-    params = {}
-    for name, array in weights(workload).items():
-        if array.ndim == 4 and last:
-            array = array.transpose(2, 3, 1, 0)  # HWIO
-        elif array.ndim == 2:
-            array = array.T
-        params[name] = jnp.array(array)
-    zeros = [{k: jnp.zeros_like(p) for k, p in params.items()} for _ in range(2)]
+def _function(workload: Workload, variant: str) -> Callable[..., Any]:
+    """state, x, y -> the next state and the results."""
+    if workload.leaf:
+        value = _chain if workload.family == "chain" else _reductions
+        differentiate = jax.value_and_grad(value)
+        return lambda state, x, numbers: (state, differentiate(x, numbers))
+    if workload.family == "gan":
+        return _gan(workload, is_last(variant))
+    forward = forward_of(workload, variant)
+    if not workload.optimizer:
+        return lambda state, x, y: (state, (forward(state["params"], state["stats"], x)[0],))
+
+    def loss_at(params: Arrays, stats: Arrays, x: Any, y: Any) -> Any:
+        scores, new = forward(params, stats, x)
+        return entropy(scores, y), new
+
+    def train(state: State, x: Any, y: Any) -> Any:
+        differentiate = jax.value_and_grad(loss_at, has_aux=True)
+        (loss, new), grads = differentiate(state["params"], state["stats"], x, y)
+        return _updated(workload, state, grads) | {"stats": new}, (loss,)
+
+    return train
+
+
+def _gan(workload: Workload, last: bool) -> Callable[..., Any]:
+    """The discriminator learns from real and faked images, then the generator from its verdict."""
+
+    def judged(mine: Arrays, stats: Arrays, real: Any, fake: Any) -> Any:
+        good, new = discriminator(mine, stats, real, last)
+        bad, new = discriminator(mine, new, fake, last)
+        return binary_entropy(good, True) + binary_entropy(bad, False), new
+
+    def train(state: State, real: Any, noise: Any) -> Any:
+        judge, maker = state["discriminator"], state["generator"]
+
+        def make(params: Arrays) -> Any:
+            return generator(params, maker["stats"], noise, last)
+
+        fake, pull, made = jax.vjp(make, maker["params"], has_aux=True)
+        differentiate = jax.value_and_grad(judged, has_aux=True)
+        (first, seen), grads = differentiate(judge["params"], judge["stats"], real, fake)
+        judge = _updated(workload, judge, grads)
+
+        def deceive(fake: Any) -> Any:
+            score, new = discriminator(judge["params"], seen, fake, last)
+            return binary_entropy(score, True), new
+
+        (second, seen_last), back = jax.value_and_grad(deceive, has_aux=True)(fake)
+        maker = _updated(workload, maker, pull(back)[0])
+        both = {"discriminator": judge | {"stats": seen_last}, "generator": maker | {"stats": made}}
+        return both, (first, second)
+
+    return train
+
+
+def _chain(x: Any, numbers: Any) -> Any:
+    return (jax.nn.gelu(x * numbers[0] + numbers[1], approximate=False) * jnp.tanh(x)).mean()
+
+
+def _reductions(x: Any, numbers: Any) -> Any:
+    centred = x - x.mean(1, keepdims=True)
+    spread = (centred * centred).mean(1)
+    return (jax.nn.logsumexp(centred, 1) + 0.5 * jnp.log(spread + 1e-5)).mean()
+
+
+def _first_state(workload: Workload, last: bool) -> State:
+    """Parameters, statistics and slots; for a GAN, one such state for each network."""
+    found = first_weights(workload)
+    arrays = {name: jnp.array(turned(name, array, last)) for name, array in found.items()}
+    if workload.family != "gan":
+        return _state_of(arrays)
+    return {
+        network: _state_of({k: a for k, a in arrays.items() if k.startswith(network)})
+        for network in ("discriminator", "generator")
+    }
+
+
+def _state_of(arrays: Arrays) -> State:
+    params = {k: a for k, a in arrays.items() if k.rpartition(".")[2] not in STATISTICS}
+    kept = {k: a for k, a in arrays.items() if k.rpartition(".")[2] in STATISTICS[:2]}
+    mean, square = ({k: jnp.zeros_like(a) for k, a in params.items()} for _ in range(2))
+    return {"params": params, "stats": kept, "mean": mean, "square": square, "count": jnp.zeros(())}
+
+
+def _updated(workload: Workload, state: State, grads: Arrays) -> State:
+    """The state after one update of SGD with momentum, Adam or AdamW."""
+    params, rate = state["params"], workload.rate
     if workload.optimizer == "sgd":
-        return params, zeros[0]
-    return params, *zeros, jnp.zeros(())
-
-
-def _loss(params: Any, forward: Callable[..., Any], x: Any, y: Any) -> Any:
-    scores = jax.nn.log_softmax(forward(params, x))
-    return -jnp.take_along_axis(scores, y[:, None], axis=1).mean()
-
-
-def _linear(params: Any, name: str, x: Any) -> Any:
-    return x @ params[f"{name}.weight"] + params[f"{name}.bias"]
-
-
-def _mlp(params: Any, x: Any) -> Any:
-    x = jax.nn.relu(_linear(params, "fc1", x))
-    return _linear(params, "fc3", jax.nn.relu(_linear(params, "fc2", x)))
-
-
-def _lenet(variant: str) -> Callable[[Any, Any], Any]:
-    last = variant.startswith("NHWC")
-    layout = ("NHWC", "HWIO", "NHWC") if last else ("NCHW", "OIHW", "NCHW")
-    pool = _pool_by_reshape if variant.endswith("reshape") else _pool_by_window(last)
-
-    def block(params: Any, name: str, x: Any) -> Any:
-        kernel, bias = params[f"{name}.weight"], params[f"{name}.bias"]
-        x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=layout)
-        return pool(jax.nn.relu(x + (bias if last else bias[:, None, None])))
-
-    def forward(params: Any, x: Any) -> Any:
-        x = block(params, "conv2", block(params, "conv1", x))
-        x = (x.transpose(0, 3, 1, 2) if last else x).reshape(len(x), -1)
-        x = jax.nn.relu(_linear(params, "fc1", x))
-        return _linear(params, "fc3", jax.nn.relu(_linear(params, "fc2", x)))
-
-    return forward
-
-
-def _pool_by_window(last: bool) -> Callable[[Any], Any]:
-    window = (1, 2, 2, 1) if last else (1, 1, 2, 2)
-    return lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
-
-
-def _pool_by_reshape(x: Any) -> Any:
-    n, height, width, channels = x.shape
-    return x.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
-
-
-def _sgd(params: Any, grads: Any, slots: Any, rate: float) -> tuple[Any, ...]:
-    velocity = jax.tree.map(lambda v, g: MOMENTUM * v + g, slots[0], grads)
-    return jax.tree.map(lambda p, v: p - rate * v, params, velocity), velocity
-
-
-def _adam(params: Any, grads: Any, slots: Any, rate: float) -> tuple[Any, ...]:
-    mean, square, count = slots
-    count = count + 1
-    mean = jax.tree.map(lambda m, g: m + (1 - BETA1) * (g - m), mean, grads)
-    square = jax.tree.map(lambda s, g: BETA2 * s + (1 - BETA2) * g * g, square, grads)
-    first, second = 1 - BETA1**count, 1 - BETA2**count
+        mean = jax.tree.map(lambda v, g: MOMENTUM * v + g, state["mean"], grads)
+        return state | {
+            "params": jax.tree.map(lambda p, v: p - rate * v, params, mean),
+            "mean": mean,
+        }
+    beta1, count = workload.beta1, state["count"] + 1
+    mean = jax.tree.map(lambda m, g: m + (1 - beta1) * (g - m), state["mean"], grads)
+    square = jax.tree.map(lambda s, g: BETA2 * s + (1 - BETA2) * g * g, state["square"], grads)
+    first, second = 1 - beta1**count, 1 - BETA2**count
+    kept = 1 - rate * (DECAY if workload.optimizer == "adamw" else 0.0)
 
     def move(p: Any, m: Any, s: Any) -> Any:
-        return p - rate / first * m / (jnp.sqrt(s / second) + EPSILON)
+        return p * kept - rate / first * m / (jnp.sqrt(s / second) + EPSILON)
 
-    return jax.tree.map(move, params, mean, square), mean, square, count
+    moved = jax.tree.map(move, params, mean, square)
+    return state | {"params": moved, "mean": mean, "square": square, "count": count}

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from contest import OURS, TITLES
+from contest import COPY, OURS, TITLES
 from rich.table import Table
 from rounds import Comparison, Times
 from starts import Start
-from workloads import WORKLOADS
+from workloads import find
 
 BEGIN, END = "<!-- benchmark table -->", "<!-- end -->"
 MOST_IDLE = 0.01  # of the time measured
@@ -21,15 +21,48 @@ Rows = list[list[str]]
 
 def step_rows(comparisons: list[Comparison], frameworks: list[str]) -> Rows:
     """Median milliseconds for a step, the first row being the head."""
-    head = ["training step, ms", "threads", *(TITLES[f] for f in frameworks), "best peer / ours"]
-    rows = [head]
+    rows = [["one step, ms", "threads", *(TITLES[f] for f in frameworks), "best peer / ours"]]
+    training: dict[int, list[float]] = {}
     for comparison in comparisons:
         cells = [_milliseconds(comparison.best(framework)) for framework in frameworks]
-        ratios = comparison.ratios()
+        ratios, workload = comparison.ratios(), find(comparison.workload)
         ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
-        title = WORKLOADS[comparison.workload].title
-        rows.append([title, str(comparison.threads), *cells, ratio])
+        if ratios and workload.optimizer:
+            training.setdefault(comparison.threads, []).append(statistics.median(ratios))
+        rows.append([workload.title, str(comparison.threads), *cells, ratio])
+    for threads, found in training.items():
+        if len(found) > 1:
+            mean = f"{statistics.geometric_mean(found):.2f}"
+            title = f"Geometric mean of {len(found)} training steps"
+            rows.append([title, str(threads), *[""] * len(frameworks), mean])
     return rows
+
+
+def memory_rows(comparisons: list[Comparison], frameworks: list[str]) -> Rows:
+    """Peak MiB of the processes that were timed, each framework's fastest way with most threads."""
+    rows = [["peak memory, MiB", *(TITLES[f] for f in frameworks)]]
+    most = max((c.threads for c in comparisons), default=0)
+    for comparison in comparisons:
+        if comparison.threads == most:
+            best = [comparison.best(framework) for framework in frameworks]
+            cells = [f"{times.peak / 2**20:.0f}" if times else "-" for times in best]
+            rows.append([find(comparison.workload).title, *cells])
+    return rows
+
+
+def bandwidth_rows(comparisons: list[Comparison], frameworks: list[str]) -> Rows:
+    """What each framework moves at least, as a share of what a plain copy moves; maybe no rows."""
+    rows = []
+    for comparison in comparisons:
+        workload, copy = find(comparison.workload), comparison.best(COPY)
+        if copy is None:
+            continue
+        best = [comparison.best(framework) for framework in frameworks]
+        cells = [f"{copy.median / times.median:.0%}" if times else "-" for times in best]
+        speed = f"{workload.least_bytes / copy.median / 1e9:.1f}"
+        rows.append([workload.title, str(comparison.threads), speed, *cells])
+    head = ["share of memory bandwidth", "threads", "copy, GB/s", *(TITLES[f] for f in frameworks)]
+    return [head, *rows] if rows else []
 
 
 def start_rows(starts: list[Start]) -> Rows:
@@ -40,7 +73,7 @@ def start_rows(starts: list[Start]) -> Rows:
         cold, warm, *peaks = start.medians
         who = start.contestant
         memory = [f"{peak / 2**20:.0f}" for peak in peaks]
-        title = WORKLOADS[who.workload].title
+        title = find(who.workload).title
         rows.append([title, TITLES[who.framework], f"{cold:.2f}", f"{warm:.2f}", *memory])
     return rows
 

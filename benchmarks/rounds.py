@@ -15,12 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contest import OURS, Contestant
+from contest import COPY, OURS, Contestant
+from kinds import STRICT
 from machine import Watch
 from process import Worker, WorkerError
+from workloads import find
 
 CHECKED_STEPS = 10
-TOLERANCE = 1e-4  # relative, between any two contestants' losses
+SLOW = 0.05  # seconds: a step that needs no hundred repetitions to be timed
 SETTLE = 0.03  # seconds between turns: thread pools go to sleep
 
 
@@ -36,6 +38,7 @@ class Times:
     turns: list[float] = field(default_factory=list)
     total: float = 0.0  # seconds measured, all turns
     idle: float = 0.0  # CPU seconds burned while others were measured
+    peak: int = 0  # bytes of the process, its start included
     skipped: str = ""
 
     @property
@@ -61,7 +64,7 @@ class Comparison:
     @property
     def best_peer(self) -> Times | None:
         """The fastest of all that are not ours."""
-        ran = [t for t in self.times if t.contestant.framework != OURS and t.turns]
+        ran = [t for t in self.times if t.contestant.framework not in (OURS, COPY) and t.turns]
         return min(ran, key=lambda t: t.median, default=None)
 
     def ratios(self) -> list[float]:
@@ -93,7 +96,7 @@ def compare(
             if times[at].skipped:
                 tell(f"skipped {contestant}: {times[at].skipped}")
                 workers.pop(at).close()
-        _check_losses(workers)
+        _check_values(workers)
         steps = {at: _steps_for(worker, turn_seconds) for at, worker in workers.items()}
         order, rng = list(workers), random.Random(0)
         watch = Watch([worker.pid for worker in workers.values()])
@@ -103,11 +106,13 @@ def compare(
             for at in order:
                 time.sleep(SETTLE)
                 count = steps[at]
-                reply = workers[at].ask(do="run", warm=max(2, count // 10), steps=count)
+                reply = workers[at].ask(do="run", warm=max(1, count // 10), steps=count)
                 times[at].turns.append(reply["seconds"])
                 times[at].total += reply["seconds"] * count
                 times[at].idle += reply["idle"]
         foreign = watch.foreign_share()
+        for at, worker in workers.items():
+            times[at].peak = worker.ask(do="peak")["peak"]
     finally:
         for worker in workers.values():
             worker.close()
@@ -124,20 +129,42 @@ def _wait_ready(worker: Worker) -> str:
         return str(error)
 
 
-def _check_losses(workers: dict[int, Worker]) -> None:
-    curves = {at: w.ask(do="losses", steps=CHECKED_STEPS)["losses"] for at, w in workers.items()}
-    for step, values in enumerate(zip(*curves.values(), strict=True)):
-        middle = statistics.median(values)
-        for at, value in zip(curves, values, strict=True):
-            if not math.isclose(value, middle, rel_tol=TOLERANCE):
-                raise DisagreementError(
-                    f"{workers[at].contestant} has loss {value:.7f} at step {step}, "
-                    f"the middle of all is {middle:.7f}: nothing was timed"
-                )
+def _check_values(workers: dict[int, Worker]) -> None:
+    """DisagreementError unless all results of the first steps agree.
+
+    A result is a loss, or a sample of an array: then differences count against its largest entry.
+    """
+    asked = {at: w for at, w in workers.items() if w.contestant.framework != COPY}
+    if not asked:
+        return
+    workload = find(next(iter(asked.values())).contestant.workload)
+    steps = 2 if workload.leaf else CHECKED_STEPS
+    curves = {at: w.ask(do="values", steps=steps)["values"] for at, w in asked.items()}
+    for step, found in enumerate(zip(*curves.values(), strict=True)):
+        for results in zip(*found, strict=True):
+            middle = [statistics.median(values) for values in zip(*results, strict=True)]
+            for at, values in zip(curves, results, strict=True):
+                off = _distance(values, middle)
+                if not off <= (workload.tolerance if step else STRICT):
+                    raise DisagreementError(
+                        f"{workers[at].contestant} is {off:.1e} away from the middle of all at "
+                        f"step {step} ({values[0]:.7f}, {middle[0]:.7f}): nothing was timed"
+                    )
+
+
+def _distance(values: list[float], middle: list[float]) -> float:
+    """The largest difference, relative to the largest entry."""
+    largest = max(map(abs, middle))
+    differences = [abs(a - b) for a, b in zip(values, middle, strict=True)]
+    if any(map(math.isnan, differences)):
+        return math.nan
+    return max(differences) / largest if largest else max(differences)
 
 
 def _steps_for(worker: Worker, seconds: float) -> int:
     """How many steps take about ``seconds``; torch.compile's late recompilations end here too."""
-    worker.ask(do="run", warm=3, steps=5)
-    once = float(worker.ask(do="run", warm=2, steps=10)["seconds"])
-    return min(2000, max(5, math.ceil(seconds / once)))
+    once = float(worker.ask(do="run", warm=2, steps=2)["seconds"])
+    if once < SLOW:
+        worker.ask(do="run", warm=3, steps=5)
+        once = float(worker.ask(do="run", warm=2, steps=10)["seconds"])
+    return min(2000, max(3, math.ceil(seconds / once)))

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from contest import Contestant
 from process import Worker
+from workloads import find
 
-STEPS = 50  # run after the first, before memory is read
+STEPS, LARGE_STEPS = 50, 3  # run after the first, before memory is read
 
 
 @dataclass
@@ -64,7 +65,8 @@ def _start_once(contestant: Contestant, caches: Path) -> tuple[float, int]:
     worker = Worker(contestant, caches)
     try:
         took = worker.hear()["first"] - worker.started
-        worker.ask(do="run", warm=0, steps=STEPS)
+        steps = LARGE_STEPS if find(contestant.workload).leaf else STEPS
+        worker.ask(do="run", warm=0, steps=steps)
         return took, worker.ask(do="peak")["peak"]
     finally:
         worker.close()

@@ -10,10 +10,12 @@ after their losses have been found equal.
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from contest import TITLES, Contestant, enter
@@ -24,7 +26,9 @@ from report import (
     as_json,
     as_markdown,
     as_table,
+    bandwidth_rows,
     doubt_lines,
+    memory_rows,
     start_rows,
     step_rows,
     update_readme,
@@ -36,8 +40,7 @@ from starts import Start, time_starts
 from workloads import WORKLOADS
 
 RESULTS = Path(__file__).with_name("results")
-
-
+STARTED = "lenet,mlp"  # whose cold and warm starts are timed, where --only has them
 TURN, QUICK_TURN = 0.2, 0.05  # seconds of steps in one turn of one contestant
 
 
@@ -50,6 +53,7 @@ class Settings:
     threads: list[int]
     rounds: int
     starts: int
+    started: list[str]
     quick: bool
 
 
@@ -78,6 +82,7 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--starts", type=click.IntRange(0), default=None, help="Starts timed (default 3).")
 @click.option("--threads", default="1,2", show_default=True, help="Thread counts.")
 @click.option("--only", type=Names(list(WORKLOADS)), default=",".join(WORKLOADS), show_default=True)
+@click.option("--starts-of", type=Names(list(WORKLOADS)), default=STARTED, show_default=True)
 @click.option("--frameworks", type=Names(list(TITLES)), default=",".join(TITLES), show_default=True)
 @click.option("--name", default=None, help="Name of the file under benchmarks/results.")
 @click.option("--update-readme", "readme", is_flag=True, help="Write the tables to README.md.")
@@ -87,6 +92,7 @@ def main(
     starts: int | None,
     threads: str,
     only: list[str],
+    starts_of: list[str],
     frameworks: list[str],
     name: str | None,
     readme: bool,
@@ -99,28 +105,20 @@ def main(
         _thread_counts(threads, machine["cpus"]),
         rounds or (5 if quick else 30),
         (1 if quick else 3) if starts is None else starts,
+        [workload for workload in only if workload in starts_of],
         quick,
     )
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    record = {
-        "date": date,
-        "machine": machine,
-        "versions": describe_versions(),
-        "settings": asdict(settings),
-    }
-    try:
-        comparisons, found = measure(settings)
-    except (DisagreementError, WorkerError) as error:
-        raise click.ClickException(str(error)) from None
-    tables = [step_rows(comparisons, frameworks)] + ([start_rows(found)] if found else [])
-    doubts = doubt_lines(comparisons)
-    show(tables, variant_lines(comparisons) + doubts)
+    measured = measure(settings)
+    tables = measured.tables(frameworks)
+    lines = variant_lines(measured.comparisons) + measured.doubts
+    show(tables, lines)
     path = RESULTS / f"{name or ('quick' if quick else 'steps')}.json"
-    RESULTS.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record | as_json(comparisons, found), indent=1) + "\n")
-    click.echo(f"written: {path}")
-    if readme and doubts:
-        raise click.ClickException("README.md is left as it was: " + doubts[0])
+    write(path, {"date": date, "machine": machine, "settings": asdict(settings)}, measured)
+    if measured.failures:
+        raise click.ClickException("; ".join(measured.failures))
+    if readme and measured.doubts:
+        raise click.ClickException("README.md is left as it was: " + measured.doubts[0])
     if readme:
         where = f"{machine['processor']}, {machine['cpus']} CPUs, {date[:10]}"
         parts = [*map(as_markdown, tables), f"Medians, on {where}. `make bench` repeats it."]
@@ -130,22 +128,65 @@ def main(
             raise click.ClickException(str(error)) from None
 
 
-def measure(settings: Settings) -> tuple[list[Comparison], list[Start]]:
-    """Every comparison, then the starts of each framework's fastest way."""
+@dataclass(frozen=True)
+class Measured:
+    """All that one run found, and which workloads could not be timed."""
+
+    comparisons: list[Comparison]
+    starts: list[Start]
+    failures: list[str]
+
+    @property
+    def doubts(self) -> list[str]:
+        """What disturbed the measurements."""
+        return doubt_lines(self.comparisons)
+
+    def tables(self, frameworks: list[str]) -> list[Rows]:
+        """Every table that has rows, the head first."""
+        found = [
+            step_rows(self.comparisons, frameworks),
+            bandwidth_rows(self.comparisons, frameworks),
+            memory_rows(self.comparisons, frameworks),
+            start_rows(self.starts),
+        ]
+        return [rows for rows in found if len(rows) > 1]
+
+
+def measure(settings: Settings) -> Measured:
+    """Every comparison, then the starts of each framework's fastest way.
+
+    A workload whose contestants disagree, or on which the engine fails, is reported as a failure
+    at once; the others are timed all the same.
+    """
     comparisons: list[Comparison] = []
+    failures: list[str] = []
     console = Console(stderr=True)
+    turn = QUICK_TURN if settings.quick else TURN
     with console.status("") as status, tempfile.TemporaryDirectory() as caches:
-        for workload in settings.workloads:
-            for count in settings.threads:
-                entered = enter(settings.frameworks, workload, count, first_only=settings.quick)
-                turn = QUICK_TURN if settings.quick else TURN
-                comparisons.append(
-                    compare(entered, settings.rounds, turn, Path(caches), status.update)
-                )
-        if not settings.starts:
-            return comparisons, []
-        chosen = _best_ways(comparisons, settings.frameworks, settings.threads[-1])
-        return comparisons, time_starts(chosen, settings.starts, status.update)
+        for workload, count in itertools.product(settings.workloads, settings.threads):
+            entered = enter(settings.frameworks, workload, count, first_only=settings.quick)
+            try:
+                found = compare(entered, settings.rounds, turn, Path(caches), status.update)
+            except (DisagreementError, WorkerError) as error:
+                failures.append(str(error))
+                console.print(str(error), style="red", highlight=False)
+                continue
+            comparisons.append(found)
+        started = [c for c in comparisons if c.workload in settings.started]
+        if not settings.starts or not started:
+            return Measured(comparisons, [], failures)
+        chosen = _best_ways(started, settings.frameworks, settings.threads[-1])
+        starts = time_starts(chosen, settings.starts, status.update)
+        return Measured(comparisons, starts, failures)
+
+
+def write(path: Path, head: dict[str, Any], measured: Measured) -> None:
+    """Every single measurement as JSON, with what the run was made on."""
+    path.parent.mkdir(exist_ok=True)
+    record = head | {"versions": describe_versions(), "failures": measured.failures}
+    record |= as_json(measured.comparisons, measured.starts)
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    click.echo(f"written: {path}")
 
 
 def show(tables: list[Rows], lines: list[str]) -> None:

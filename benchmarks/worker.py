@@ -22,6 +22,7 @@ from typing import IO, Any
 from contest import MODULES, Contestant, Running, UnavailableError
 
 BATCHES = 8
+SAMPLES = 256
 
 
 def main() -> None:
@@ -35,8 +36,8 @@ def main() -> None:
         running: Running = importlib.import_module(MODULES[contestant.framework]).prepare(
             contestant, BATCHES
         )
-        loss = running.finish(running.step(*running.batches[0]))
-        reply: dict[str, Any] = {"first": time.monotonic(), "loss": loss}
+        running.finish(running.step(*running.batches[0]))
+        reply: dict[str, Any] = {"first": time.monotonic()}
     except (ImportError, UnavailableError) as error:
         _send(replies, {"skipped": str(error).splitlines()[0]})
         return
@@ -49,8 +50,8 @@ def _serve(running: Running, replies: IO[str]) -> None:
     for line in sys.stdin:
         order = json.loads(line)
         idle = time.process_time() - burned
-        if order["do"] == "losses":
-            reply: dict[str, Any] = {"losses": losses(running, order["steps"])}
+        if order["do"] == "values":
+            reply: dict[str, Any] = {"values": values(running, order["steps"])}
         elif order["do"] == "run":
             reply = run(running, order["warm"], order["steps"])
         else:
@@ -59,10 +60,19 @@ def _serve(running: Running, replies: IO[str]) -> None:
         burned = time.process_time()
 
 
-def losses(running: Running, steps: int) -> list[float]:
-    """The loss of each of the first steps from the first weights."""
+def values(running: Running, steps: int) -> list[list[list[float]]]:
+    """Samples of every result of each of the first steps from the first weights."""
     running.restore()
-    return [running.finish(running.step(*_batch(running, at))) for at in range(steps)]
+    return [
+        [_sampled(array) for array in running.finish(running.step(*_batch(running, at)))]
+        for at in range(steps)
+    ]
+
+
+def _sampled(array: Any) -> list[float]:
+    """At most ``SAMPLES`` numbers from all over an array."""
+    flat = array.reshape(-1)
+    return [float(x) for x in flat[:: max(1, -(-flat.size // SAMPLES))]]
 
 
 def run(running: Running, warm: int, steps: int) -> dict[str, float]:
@@ -72,20 +82,20 @@ def run(running: Running, warm: int, steps: int) -> dict[str, float]:
     (denormals among them) than those of a contestant who ran fewer.
     """
     running.restore()
-    loss = None
+    found = None
     for at in range(warm):
-        loss = running.step(*_batch(running, at))
-    if loss is not None:
-        running.finish(loss)
+        found = running.step(*_batch(running, at))
+    if found is not None:
+        running.finish(found)
     gc.collect()
     gc.disable()
     started = time.perf_counter()
     for at in range(steps):
-        loss = running.step(*_batch(running, at))
-    value = running.finish(loss)
+        found = running.step(*_batch(running, at))
+    running.finish(found)
     seconds = (time.perf_counter() - started) / steps
     gc.enable()
-    return {"seconds": seconds, "loss": value}
+    return {"seconds": seconds}
 
 
 def peak_bytes() -> int:
