@@ -33,6 +33,7 @@ from codegen.nest import (
     Reduce,
     SizeValue,
 )
+from codegen.relayout import Copy
 from ir.dims import Size, product
 from ir.errors import UnsupportedError
 from ir.graph import Node
@@ -45,8 +46,14 @@ At = tuple[Index, ...]
 class Lowering:
     """Lowers elements of one kernel: knows the buffers and names the axes it opens."""
 
-    def __init__(self, buffers: Mapping[Node, Buffer], inline: frozenset[Node] = frozenset()):
-        self._buffers, self._inline = buffers, inline
+    def __init__(
+        self,
+        buffers: Mapping[Node, Buffer],
+        inline: frozenset[Node] = frozenset(),
+        copies: Mapping[Node, Copy] | None = None,
+    ) -> None:
+        self._buffers, self._inline, self._copies = buffers, inline, copies or {}
+        self.loaded: dict[Buffer, Node] = {}  # a donated buffer holds two nodes, one at a time
         self._memo: dict[tuple[Node, At], Expr] = {}
         self._siblings: dict[tuple[Node, tuple[int, ...], At], dict[int, Axis]] = {}
         self._axes = 0
@@ -56,8 +63,11 @@ class Lowering:
         key = (node, index)
         found = self._memo.get(key)
         if found is None:
-            if node in self._buffers and node not in self._inline:
+            if node in self._copies and node not in self._inline:
+                found = self._copies[node].load(index)
+            elif node in self._buffers and node not in self._inline:
                 found = Load(self._buffers[node], index)
+                self.loaded[self._buffers[node]] = node
             elif node.op.family == "elementwise":
                 args = tuple(self.element(source, index) for source in node.inputs)
                 found = Apply(node.op.name, args, node.dtype)

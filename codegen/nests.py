@@ -13,19 +13,25 @@ from dataclasses import dataclass, field, replace
 from codegen.batch import batch_axes, spread_axes, turn_axes
 from codegen.calls import Call
 from codegen.fuse import Cluster, Fusion, fuse, stands_alone
-from codegen.index import ZERO, Axis, Index, axes_of, of_axis
+from codegen.index import ZERO, Axis, Index, of_axis
 from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
-from codegen.nest import LANES, Buffer, Expr, Load, Nest, Reduce, Root, walk
+from codegen.nest import Buffer, Load, Nest, Root, walk
 from codegen.order import reaches, topological
-from codegen.schedule import contiguous_axis
+from codegen.relayout import (
+    SMALL_BATCH,
+    Copy,
+    Order,
+    copy_of,
+    lanes_axis,
+    order_name,
+    wanted_orders,
+)
 from ir.dims import Size
 from ir.errors import UnsupportedError
 from ir.graph import Graph, Node
 from ir.passes import run_passes
 from ir.types import DType
-
-SMALL_BATCH = 8  # below this many rows the lanes come from another axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +67,7 @@ class _Planner:
         self.fusion = fuse(graph)
         self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
-        self.swapped: dict[Node, Buffer] = {}  # the same value in the other order
-        self.copy_nests: dict[Node, Nest] = {}
+        self.copies: dict[tuple[Node, Order], Copy] = {}
         self.names: set[str] = set() if names is None else names
         self.loops: list[Loop] = []
         self.calls: list[Call] = []
@@ -82,16 +87,14 @@ class _Planner:
             for node in self.fusion.stored(cluster):
                 self._assign(node, targets, cluster, order)
         nests: list[Nest] = []
-        done: set[Node] = set()
+        done: set[Buffer] = set()
         for cluster in order:
             if cluster.alone is not None:
                 nests += self._alone(cluster.alone, len(nests))
                 continue
-            nest, wanted = self._nest(cluster)
-            for node in wanted:
-                if node not in done:
-                    done.add(node)
-                    nests.append(self.copy_nests[node])
+            nest, copies = self._nest(cluster)
+            nests += [copy.nest for copy in copies if copy.buffer not in done]
+            done.update(copy.buffer for copy in copies)
             nests.append(nest)
         numbers = {node: at for at, node in enumerate(self.graph.inputs)}
         return Kernels(
@@ -99,14 +102,14 @@ class _Planner:
             tuple(self.buffers[node] for node in self.graph.inputs),
             tuple(self.buffers[node] for node in self.graph.outputs),
             tuple(numbers.get(node) for node in self.graph.outputs),
-            self._copies(),
+            self._late_state(),
             self.fusion,
             tuple(self.loops),
             self.places,
             tuple(self.calls),
         )
 
-    def _copies(self) -> tuple[tuple[Buffer, Buffer], ...]:
+    def _late_state(self) -> tuple[tuple[Buffer, Buffer], ...]:
         """(from, to) for each donated output that was not computed in place."""
         pairs = [
             (self.buffers[self.graph.outputs[out]], self.buffers[self.graph.inputs[into]])
@@ -256,17 +259,31 @@ class _Planner:
 
     # -- nests ----------------------------------------------------------------------------------
 
-    def _nest(self, cluster: Cluster) -> tuple[Nest, list[Node]]:
-        """The cluster's nest, and the nodes whose swapped copies it reads."""
-        nest = self._lower(cluster, self.buffers)
-        rows = _rows(nest)
-        wanted = self._wanted(cluster, nest, rows)
-        if wanted:
-            nest = self._lower(cluster, {**self.buffers, **{n: self.swapped[n] for n in wanted}})
-        return replace(nest, rows=_rows(nest)), wanted
+    def _nest(self, cluster: Cluster) -> tuple[Nest, list[Copy]]:
+        """The cluster's nest, and the copies in another order that it reads."""
+        heavy = any(node.op.name in ("dot", "fold") for node in cluster.inlined)
+        nest, loaded = self._lower(cluster, {})
+        copies: list[Copy] = []
+        if heavy:
+            orders = wanted_orders(nest, loaded, self.tags)
+            copies = [self._copy(node, order) for node, order in orders.items()]
+            if copies:
+                nest, _ = self._lower(cluster, {copy.node: copy for copy in copies})
+        return replace(nest, rows=lanes_axis(nest)), copies
 
-    def _lower(self, cluster: Cluster, buffers: Mapping[Node, Buffer]) -> Nest:
-        lowering = Lowering(buffers, cluster.inlined)
+    def _copy(self, node: Node, order: Order) -> Copy:
+        found = self.copies.get((node, order))
+        if found is None:
+            old = self.buffers[node]
+            name = self._unique(f"{old.name}_{order_name(order)}")
+            found = self.copies[node, order] = copy_of(node, old, order, name)
+        return found
+
+    def _lower(
+        self, cluster: Cluster, copies: Mapping[Node, Copy]
+    ) -> tuple[Nest, Mapping[Buffer, Node]]:
+        """The cluster's nest, and whose value each buffer holds that it reads."""
+        lowering = Lowering(self.buffers, cluster.inlined, copies)
         stored = self.fusion.stored(cluster)
         roots = []
         for node in stored:
@@ -275,7 +292,7 @@ class _Planner:
             roots.append(Root(self.buffers[node], index, value))
         batch = self._batch_axis(cluster)
         first = (cluster.core or stored)[0]
-        return Nest(
+        nest = Nest(
             f"{self.prefix}k{cluster.number}_{_title(cluster)}",
             tuple(a for a in cluster.axes if a.extent != 1),
             tuple(roots),
@@ -283,6 +300,7 @@ class _Planner:
             first.loc,
             _comment(cluster),
         )
+        return nest, lowering.loaded
 
     def _batch_axis(self, cluster: Cluster) -> Axis | None:
         for node, places in cluster.members.items():
@@ -294,75 +312,6 @@ class _Planner:
             if not isinstance(axis.extent, int) or axis.extent >= SMALL_BATCH:
                 return axis
         return None
-
-    def _wanted(self, cluster: Cluster, nest: Nest, rows: Axis | None) -> list[Node]:
-        """The nodes that this kernel should read in the other order."""
-        heavy = any(node.op.name in ("dot", "fold") for node in cluster.inlined)
-        owner = {buffer: node for node, buffer in self.buffers.items()}
-        found: list[Node] = []
-        for load in nest.loads:
-            node = owner[load.buffer]
-            tag = self.tags[node]
-            if tag is None or node.type.rank < 2 or node in found or not heavy:
-                continue
-            size = node.shape[tag]
-            if isinstance(size, int) and size < SMALL_BATCH:
-                continue
-            lanes = load.buffer.batch is not None
-            if nest.batch is not None:
-                swap = not lanes and nest.batch in axes_of(load.index[tag])
-            elif rows is not None:
-                swap = lanes and contiguous_axis(nest, load) == rows
-            else:
-                swap = not lanes and bool(axes_of(load.index[tag]))
-            if swap:
-                self._swap(node, lanes)
-                found.append(node)
-        return found
-
-    def _swap(self, node: Node, lanes: bool) -> None:
-        """Plan the copy of ``node`` in the other order."""
-        if node in self.swapped:
-            return
-        old = self.buffers[node]
-        word = "rows" if lanes else "lanes"
-        new = self._buffer(f"{old.name}_{word}", node, None if lanes else self.tags[node])
-        self.swapped[node] = new
-        axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
-        index = tuple(of_axis(axis) for axis in axes)
-        tag = self.tags[node]
-        assert tag is not None
-        self.copy_nests[node] = Nest(
-            f"copy_{new.name}",
-            tuple(a for a in axes if a.extent != 1),
-            (Root(new, index, Load(old, index)),),
-            axes[tag],
-            node.loc,
-            f"{old.name} in {'row-major' if lanes else 'lanes'} order",
-        )
-
-
-def _rows(nest: Nest) -> Axis | None:
-    """Without a batch axis: the axis of a contraction along which operands lie in rows.
-
-    Where results lie in rows along one of them too, it is that one: an optimizer's update that is
-    fused reads and writes its state there. Otherwise the longest.
-    """
-    if nest.batch is not None or not any(isinstance(e, Reduce) for e in _values(nest)):
-        return None
-    found = [contiguous_axis(nest, load) for load in nest.loads]
-    long = [a for a in found if a is not None and _length(a) >= LANES // 2]
-    written = {contiguous_axis(nest, Load(root.buffer, root.index)) for root in nest.roots}
-    along = [axis for axis in long if axis in written and _length(axis) >= 2 * LANES]
-    return max(along or long, key=_length, default=None)
-
-
-def _values(nest: Nest) -> list[Expr]:
-    return list(walk([root.value for root in nest.roots]))
-
-
-def _length(axis: Axis) -> int:
-    return axis.extent if isinstance(axis.extent, int) else 4 * LANES
 
 
 def _index(cluster: Cluster, node: Node) -> tuple[Index, ...]:
