@@ -7,6 +7,7 @@ A node that has a buffer is loaded; any other is computed where it is needed, by
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import gcd
 
 from codegen import positions
 from codegen.index import (
@@ -244,11 +245,15 @@ def _fold(low: Lowering, node: Node, at: At) -> Expr:
             offset, outer = modulo(at[axis], stride), floordiv(at[axis], stride)
             conditions.append(Condition(outer, source.shape[axis]))
         else:
-            opened.append(low.axis(size))
-            offset = of_axis(opened[-1])
+            tap = _taps(low, at[axis], size, stride, dilation)
+            if tap is None:
+                return Const(0.0, node.dtype)
+            axes, offset, exact = tap
+            opened += axes
             moved = add(at[axis], scale(offset, -dilation))
             outer = _exact_div(moved, stride)
-            conditions.append(Condition(moved, (source.shape[axis] - 1) * stride + 1, stride))
+            last = (source.shape[axis] - 1) * stride + 1
+            conditions.append(Condition(moved, last, 1 if exact else stride))
         index[axis] = outer
         inner.append(offset)
     body = low.element(source, (*index[:rank], *inner))
@@ -259,6 +264,27 @@ def _fold(low: Lowering, node: Node, at: At) -> Expr:
     if isinstance(body, Reduce) and body.kind == "sum":
         axes, body = (*body.axes, *axes), body.body
     return Reduce("sum", axes, _guarded(conditions, body, zero), node.dtype)
+
+
+def _taps(
+    low: Lowering, at: Index, size: int, stride: int, dilation: int
+) -> tuple[list[Axis], Index, bool] | None:
+    """The taps of a window that may reach ``at``: (axes opened, tap, whether each one does).
+
+    Where ``at`` is known up to whole strides, only every so many taps do; None where none does.
+    """
+    known = isinstance(at.offset, int) and all(
+        isinstance(by, int) and by % stride == 0 for _, by in at.terms
+    )
+    if not known:
+        axis = low.axis(size)
+        return [axis], of_axis(axis), stride == 1
+    step = stride // gcd(stride, dilation)
+    reach = [k for k in range(min(step, size)) if (at.offset - k * dilation) % stride == 0]
+    if not reach:
+        return None
+    axis = low.axis(-(-(size - reach[0]) // step))
+    return [axis], add(scale(of_axis(axis), step), reach[0]), True
 
 
 def _reduction(low: Lowering, node: Node, at: At) -> Expr:

@@ -172,11 +172,15 @@ class Reduce(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Root:
-    """``buffer[index] = value`` at every point of the nest."""
+    """``buffer[index] = value`` at every point of the nest.
+
+    Roots of different ``phase`` have nothing in common: they are computed one after the other.
+    """
 
     buffer: Buffer
     index: tuple[Index, ...]
     value: Expr
+    phase: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product as combinations
 
 from codegen.batch import batch_axes, spread_axes, turn_axes
 from codegen.calls import Call
 from codegen.fuse import Cluster, Fusion, fuse, stands_alone
-from codegen.index import ZERO, Axis, Index, of_axis
+from codegen.halo import with_halos
+from codegen.index import ZERO, Axis, Index, add, of_axis, scale
 from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
 from codegen.nest import Buffer, Load, Nest, Root, walk
@@ -51,6 +53,7 @@ class Kernels:
 
 def build_nests(graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]) -> Kernels:
     """Plan the kernels of ``graph``."""
+    graph = with_halos(graph)
     return _Planner(graph, donated, batch_axes(graph, batch_inputs)).plan()
 
 
@@ -182,11 +185,10 @@ class _Planner:
         probe = Lowering(self.probes, cluster.inlined)
         values = []
         for member in self.fusion.stored(cluster):
-            index = _index(cluster, member)
-            values.append(probe.element(member, index))
-        mine = _index(cluster, node)
+            values += [probe.element(member, index) for index in _points(cluster, member)]
+        mine = _points(cluster, node)
         loads = [e for e in walk(values) if isinstance(e, Load) and e.buffer is own]
-        return all(load.index == mine for load in loads)
+        return all(mine == [load.index] for load in loads)
 
     # -- order ----------------------------------------------------------------------------------
 
@@ -237,7 +239,7 @@ class _Planner:
 
     def _loop(self, scan: Node, first: int) -> list[Nest]:
         """The nests of a scan: its carries' first rows, then one turn."""
-        body = run_passes(scan.attrs["body"].graph)
+        body = with_halos(run_passes(scan.attrs["body"].graph))
         tags = spread_axes(body, turn_axes(scan, self.tags))
         prefix = f"{self.prefix}turn{len(self.loops)}_"
         turn = _Planner(body, {}, tags, self.names, prefix).plan()
@@ -287,9 +289,9 @@ class _Planner:
         stored = self.fusion.stored(cluster)
         roots = []
         for node in stored:
-            index = _index(cluster, node)
-            value = lowering.element(node, index)
-            roots.append(Root(self.buffers[node], index, value))
+            for phase, index in enumerate(_points(cluster, node)):
+                value = lowering.element(node, index)
+                roots.append(Root(self.buffers[node], index, value, phase))
         batch = self._batch_axis(cluster)
         first = (cluster.core or stored)[0]
         nest = Nest(
@@ -314,12 +316,25 @@ class _Planner:
         return None
 
 
-def _index(cluster: Cluster, node: Node) -> tuple[Index, ...]:
-    return tuple(ZERO if p is None else of_axis(p) for p in cluster.members[node])
+def _points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
+    """Where the elements of ``node`` lie that one point of the kernel computes."""
+    found: list[tuple[Index, ...]] = []
+    for phases in combinations(*(range(by) for by in cluster.phases.values())):
+        first = dict(zip(cluster.phases, phases, strict=True))
+        found.append(
+            tuple(
+                ZERO
+                if place is None
+                else add(scale(of_axis(place), cluster.phases.get(place, 1)), first.get(place, 0))
+                for place in cluster.members[node]
+            )
+        )
+    return found
 
 
 def _title(cluster: Cluster) -> str:
-    names = [n.op.name for n in (*cluster.inner, *cluster.members) if n.op.family != "movement"]
+    nodes = (*cluster.inner, *cluster.members)
+    names = [n.op.name for n in nodes if n.op.family != "movement" or n.op.name == "fold"]
     kept = list(dict.fromkeys(names))
     return "_".join(kept[:4]) or "copy"
 

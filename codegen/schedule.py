@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 from codegen.index import Axis, axes_of, factor_of, linearise
 from codegen.nest import LANES, Guard, Load, Nest, Reduce, free_axes, walk
 from codegen.tile import light_tile, register_tile
 
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
+MOST_POINTS = 24  # of a register tile that covers whole axes
 WEIGHTS_IN_CACHE = 32 * 1024  # bytes of weights that may be read again for every batch block
 
 
@@ -182,7 +183,9 @@ def _full_tiles(
             touched = axes_of(condition.index)
             inner = touched & set(core.axes)
             for axis in touched & set(nest.axes):
-                static = isinstance(axis.extent, int) and axis.extent <= 24
+                whole = axis.extent if isinstance(axis.extent, int) else MOST_POINTS + 1
+                whole *= prod(size for other, size in forced.items() if other != axis)
+                static = whole <= MOST_POINTS
                 if inner and inner <= unroll and static and axis != vector:
                     forced[axis] = int(axis.extent)  # type: ignore[arg-type]
                 elif inner:

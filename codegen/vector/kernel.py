@@ -13,7 +13,7 @@ from itertools import product as combinations
 from math import ceil
 
 from codegen.index import Axis
-from codegen.nest import LANES
+from codegen.nest import LANES, Root
 from codegen.schedule import Schedule
 from codegen.vector.address import Addressing, Env, Linear, Place, block_place
 from codegen.vector.builder import Builder, Value
@@ -241,11 +241,15 @@ class Kernel:
                 for axis, step in zip(axes, steps, strict=True)
             }
             points.append(Env(moved))
-        self.reductions.resolve([(root.value, env) for env in points for root in nest.roots])
+        for phase in dict.fromkeys(root.phase for root in nest.roots):
+            self._roots([root for root in nest.roots if root.phase == phase], points)
+
+    def _roots(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
+        self.reductions.resolve([(root.value, env) for env in points for root in roots])
         for env in points:
-            values = [evaluator.value(root.value, env) for root in nest.roots]
-            mask = evaluator.mask(env)
-            for root, value in zip(nest.roots, values, strict=True):
+            values = [self.evaluator.value(root.value, env) for root in roots]
+            mask = self.evaluator.mask(env)
+            for root, value in zip(roots, values, strict=True):
                 self.memory.store(root.buffer, root.index, env, value, mask)
 
     def _moved(self, place: Place, axis: Axis, step: int) -> Place:
