@@ -16,6 +16,7 @@ from codegen.calls import Call
 from codegen.fuse import Cluster, Fusion, fuse, stands_alone
 from codegen.halo import with_halos
 from codegen.index import ZERO, Axis, Index, add, of_axis, scale
+from codegen.lanes import contraction_axis
 from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
 from codegen.nest import Buffer, Load, Nest, Root, walk
@@ -25,7 +26,6 @@ from codegen.relayout import (
     Copy,
     Order,
     copy_of,
-    lanes_axis,
     order_name,
     wanted_orders,
 )
@@ -271,7 +271,7 @@ class _Planner:
             copies = [self._copy(node, order) for node, order in orders.items()]
             if copies:
                 nest, _ = self._lower(cluster, {copy.node: copy for copy in copies})
-        return replace(nest, rows=lanes_axis(nest)), copies
+        return replace(nest, rows=contraction_axis(nest) if heavy else None), copies
 
     def _copy(self, node: Node, order: Order) -> Copy:
         found = self.copies.get((node, order))

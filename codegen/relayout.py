@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import prod
 
 from codegen.index import Axis, Index, axes_of, factor_of, linearise, of_axis
+from codegen.lanes import contiguous_axis, contraction_axis, length
 from codegen.nest import LANES, Buffer, Expr, Load, Nest, Reduce, Root, free_axes, walk
-from codegen.schedule import contiguous_axis
 from ir.graph import Node
 
 SMALL_BATCH = 8  # below this many rows the lanes come from another axis
@@ -69,7 +69,7 @@ def wanted_orders(
     nest: Nest, owner: Mapping[Buffer, Node], tags: Mapping[Node, int | None]
 ) -> dict[Node, Order]:
     """What the contraction should read in which other order; ``tags`` are the batch axes."""
-    rows = lanes_axis(nest)
+    rows = contraction_axis(nest)
     found: dict[Node, Order] = {}
     for load in nest.loads:
         node = owner[load.buffer]
@@ -117,32 +117,13 @@ def _uses(nest: Nest, load: Load) -> float:
     for reduce in (e for e in _values(nest) if isinstance(e, Reduce)):
         if any(e is load for e in walk([reduce.body])):
             axes = free_axes(reduce.body, memo)
-            points = max(points, prod(_length(axis) for axis in axes))
+            points = max(points, prod(length(axis) for axis in axes))
     size = prod(s if isinstance(s, int) else 4 * LANES for s in load.buffer.shape)
     return points / max(size, 1)
 
 
-def lanes_axis(nest: Nest) -> Axis | None:
-    """Without a batch axis: the axis of a contraction along which operands lie in rows.
-
-    Where results lie in rows along one of them too, it is that one: an optimizer's update that is
-    fused reads and writes its state there. Otherwise the longest.
-    """
-    if nest.batch is not None or not any(isinstance(e, Reduce) for e in _values(nest)):
-        return None
-    found = [contiguous_axis(nest, load) for load in nest.loads]
-    long = [a for a in found if a is not None and _length(a) >= LANES // 2]
-    written = {contiguous_axis(nest, Load(root.buffer, root.index)) for root in nest.roots}
-    along = [axis for axis in long if axis in written and _length(axis) >= 2 * LANES]
-    return max(along or long, key=_length, default=None)
-
-
 def _values(nest: Nest) -> list[Expr]:
     return list(walk([root.value for root in nest.roots]))
-
-
-def _length(axis: Axis) -> int:
-    return axis.extent if isinstance(axis.extent, int) else 4 * LANES
 
 
 def order_name(order: Order) -> str:

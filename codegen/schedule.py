@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 
-from codegen.index import Axis, axes_of, factor_of, linearise
-from codegen.nest import LANES, Guard, Load, Nest, Reduce, free_axes, walk
+from codegen.index import Axis, axes_of
+from codegen.lanes import vector_axis
+from codegen.nest import Guard, Load, Nest, Reduce, free_axes, walk
 from codegen.tile import light_tile, register_tile
 
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
@@ -49,7 +50,7 @@ def schedule(nest: Nest, registers: int = 32) -> Schedule:
     """Choose the loops of ``nest`` for a target with so many vector registers."""
     memo: dict[int, frozenset[Axis]] = {}
     reduces = [e for e in walk([r.value for r in nest.roots]) if isinstance(e, Reduce)]
-    vector = _vector_axis(nest, reduces)
+    vector = vector_axis(nest, reduces)
     unroll = _unrolled(reduces, vector, memo)
     axes = [axis for axis in nest.axes if axis.extent != 1]
     core = _core(reduces, memo)
@@ -61,65 +62,6 @@ def schedule(nest: Nest, registers: int = 32) -> Schedule:
     else:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
     return Schedule(nest, vector, tile, _order(nest, axes, vector, core, memo), unroll, by_batch)
-
-
-def contiguous_axis(nest: Nest, load: Load) -> Axis | None:
-    """The axis of the nest along which a row-major array would be read neighbour by neighbour."""
-    place = linearise(load.index, load.buffer.shape)
-    for axis in nest.axes:
-        if factor_of(place, axis) == 1:
-            return axis
-    return None
-
-
-def _vector_axis(nest: Nest, reduces: list[Reduce]) -> Axis | None:
-    if nest.batch is not None or nest.rows is not None:
-        return nest.batch or nest.rows
-    if any(r.kind.startswith("arg") for r in reduces):
-        lanes_in: frozenset[Axis] = frozenset(nest.axes)
-    else:
-        lanes_in = frozenset(nest.axes) | {a for r in reduces for a in r.axes}
-    best, best_score = None, 0.0
-    for axis in sorted(lanes_in, key=lambda a: a.name):
-        score = _lane_score(nest, axis, reduces)
-        if score > best_score:
-            best, best_score = axis, score
-    return best
-
-
-def _lane_score(nest: Nest, axis: Axis, reduces: list[Reduce]) -> float:
-    """How well sixteen neighbours along ``axis`` fill the lanes."""
-    extent = axis.extent if isinstance(axis.extent, int) else 4 * LANES
-    if extent < 2:
-        return 0.0
-    inner = axis not in nest.axes
-    if inner and any(axis not in r.axes for r in reduces):
-        return 0.0  # lanes of one reduction only: another would have to run without
-    fill = extent / (LANES * ceil(extent / LANES))
-    score = 0.0
-    for load in nest.loads:
-        steps = _step(load, axis)
-        score += {0: 0.4, 1: 2.0}.get(steps, -0.4)
-    if not inner:
-        for root in nest.roots:
-            score += 1.0 if root.index and factor_of(root.index[-1], axis) == 1 else -0.5
-    else:
-        score -= 0.5
-    return fill * (score + 3.0)
-
-
-def _step(load: Load, axis: Axis) -> int:
-    """0: the load does not move along the axis; 1: neighbours; 2: anything else."""
-    batch = load.buffer.batch
-    if batch is not None:
-        near = factor_of(load.index[batch], axis)
-        rest = [at for at in range(len(load.index)) if at != batch]
-        if any(axis in axes_of(load.index[at]) for at in rest):
-            return 2
-        return 2 if near not in (0, 1) else int(near)
-    place = linearise(load.index, load.buffer.shape)
-    step = factor_of(place, axis)
-    return 2 if step not in (0, 1) else int(step)
 
 
 def _unrolled(
