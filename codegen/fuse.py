@@ -22,6 +22,7 @@ from ir.graph import Graph, Node
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
 SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
+PUTS = frozenset({"put_add", "put_along"})  # they add to their result, which nobody may change
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
 READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
 MOST_PHASES = 16  # of a strided fold, each with code of its own
@@ -214,7 +215,7 @@ class Fusion:
         if number < 0:
             return False
         cluster = self.clusters[number]
-        if cluster.alone is not None:
+        if cluster.alone is not None or any(core.op.name in PUTS for core in cluster.core):
             return False
         inside = [s for s in node.inputs if s in cluster.members]
         late = [s for s in node.inputs if s not in cluster.members and self.home[s] == number]

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from math import prod
 
 from codegen.index import Axis, axes_of
-from codegen.lanes import vector_axis
+from codegen.lanes import length, step_along, vector_axis
 from codegen.nest import Guard, Load, Nest, Reduce, free_axes, walk
+from codegen.scatter import Scatter, scatter_of
 from codegen.tile import light_tile, register_tile
 
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
@@ -32,6 +33,7 @@ class Schedule:
     order: tuple[Axis, ...]
     unroll: frozenset[Axis]
     by_batch: bool
+    scatter: Scatter | None = None  # add values where they belong, instead of asking every place
 
     @property
     def reduces_lanes(self) -> bool:
@@ -40,14 +42,23 @@ class Schedule:
 
     def describe(self) -> str:
         """One line for people."""
+        if self.scatter is not None:
+            lanes = "none" if self.vector is None else str(self.vector)
+            return f"lanes {lanes}; adds each value to its row; threads share rows"
         tile = " x ".join(f"{axis}:{size}" for axis, size in self.tile.items() if size > 1)
         share = "batch blocks" if self.by_batch else "tiles"
         lanes = "none" if self.vector is None else str(self.vector)
         return f"lanes {lanes}; register tile {tile or 'one point'}; threads share {share}"
 
 
-def schedule(nest: Nest, registers: int = 32) -> Schedule:
-    """Choose the loops of ``nest`` for a target with so many vector registers."""
+def schedule(nest: Nest, registers: int = 32, push: bool = False) -> Schedule:
+    """Choose the loops of ``nest`` for a target with so many vector registers.
+
+    ``push``: whether the emitter can add values up at computed places in their own order.
+    """
+    scatter = scatter_of(nest) if push else None
+    if scatter is not None:
+        return _scattered(nest, scatter)
     memo: dict[int, frozenset[Axis]] = {}
     reduces = [e for e in walk([r.value for r in nest.roots]) if isinstance(e, Reduce)]
     vector = vector_axis(nest, reduces)
@@ -62,6 +73,16 @@ def schedule(nest: Nest, registers: int = 32) -> Schedule:
     else:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
     return Schedule(nest, vector, tile, _order(nest, axes, vector, core, memo), unroll, by_batch)
+
+
+def _scattered(nest: Nest, scatter: Scatter) -> Schedule:
+    """Lanes over neighbours in a row, where one place is meant for all of them."""
+    free = [axis for axis in nest.axes if axis != scatter.row and axis not in scatter.outer]
+    root = Load(nest.roots[0].buffer, nest.roots[0].index)
+    near = [axis for axis in free if step_along(root, axis) == 1]
+    vector = max(near, key=length, default=None)
+    ones = dict.fromkeys(nest.axes, 1)
+    return Schedule(nest, vector, ones, nest.axes, frozenset(), False, scatter)
 
 
 def _unrolled(

@@ -20,6 +20,7 @@ from codegen.vector.builder import Builder, Value
 from codegen.vector.evaluate import Evaluator
 from codegen.vector.loops import Reductions
 from codegen.vector.memory import Memory
+from codegen.vector.push import Push
 from ir.dims import Size, evaluate
 
 
@@ -53,6 +54,8 @@ def blocks(axis: Axis) -> Size:
 
 def units(plan: Schedule, env: Mapping[str, int]) -> int:
     """How many units of work threads share, for the symbols' values in ``env``."""
+    if plan.scatter is not None:
+        return evaluate(plan.scatter.row.extent, env)
     if plan.by_batch:
         assert plan.vector is not None
         return ceil(evaluate(plan.vector.extent, env) / LANES)
@@ -85,7 +88,9 @@ class Kernel:
 
     def text(self, name: str) -> str:
         """The function's LLVM text; declarations are in ``self.b.declared``."""
-        if self.plan.by_batch:
+        if self.plan.scatter is not None:
+            Push(self.b, self.evaluator, self.memory, self.plan.scatter).text()
+        elif self.plan.by_batch:
             self._axis(self.plan.order, {}, {})
         else:
             self._regions()
