@@ -120,7 +120,8 @@ class Fusion:
         cluster = Cluster(len(self.clusters), axes, node.shape, reason=reason)
         cluster.phases = {axes[at]: stride for at, stride in strides.items()}
         self.clusters.append(cluster)
-        self._add(cluster, node, tuple(a if a.extent != 1 else None for a in axes))
+        kept = [a if a.extent != 1 or a in cluster.phases else None for a in axes]
+        self._add(cluster, node, tuple(kept))
         return cluster
 
     def _start_core(self, node: Node) -> None:
