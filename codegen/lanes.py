@@ -13,6 +13,7 @@ from codegen.index import Axis, axes_of, factor_of, linearise
 from codegen.nest import LANES, Apply, Load, Nest, Reduce, free_axes, walk
 
 GATHER = 1.5  # a load or a store of one lane, against one of a whole vector
+TILE = 6.0  # uses of an operand in a register tile
 ACROSS = 8.0  # adding up the lanes of one vector
 
 Memo = dict[int, frozenset[Axis]]
@@ -69,16 +70,21 @@ def _cost(nest: Nest, axis: Axis) -> float:
     exprs = list(walk([root.value for root in nest.roots]))
     vectors = ceil(length(axis) / LANES) / length(axis)  # steps for one element, ragged ends too
     total = 0.0
+    often: dict[int, float] = {}  # how often a reduction's body reads what it loads
+    for reduce in (e for e in exprs if isinstance(e, Reduce)):
+        inside = _points(free_axes(reduce.body, memo) | frozenset(reduce.axes)) / TILE
+        often.update((id(e), inside) for e in walk([reduce.body]) if isinstance(e, Load))
     for expr in exprs:
         if isinstance(expr, Load):
-            total += _access(expr, axis, _points(free_axes(expr, memo)), vectors)
+            points = max(_points(free_axes(expr, memo)), often.get(id(expr), 0.0))
+            total += _access(expr, axis, points, vectors)
         elif isinstance(expr, Apply | Reduce):
-            inside = free_axes(expr, memo)
+            around = free_axes(expr, memo)
             if isinstance(expr, Reduce):
                 if axis in expr.axes:
-                    total += ACROSS * _points(inside)
-                inside |= frozenset(expr.axes)
-            total += _points(inside) * (vectors if axis in inside else 1.0)
+                    total += ACROSS * _points(around)
+                around |= frozenset(expr.axes)
+            total += _points(around) * (vectors if axis in around else 1.0)
     for root in nest.roots:
         total += _access(Load(root.buffer, root.index), axis, _points(nest.axes), vectors)
     return total
