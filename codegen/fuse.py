@@ -114,7 +114,7 @@ class Fusion:
         """A cluster over the points of ``node``; along a dimension in ``strides`` its axis counts
         every so many, and each kernel point computes all of those."""
         axes = tuple(
-            Axis(f"i{at}", size // strides[at] if at in strides else size)  # type: ignore[operator]
+            Axis(f"i{at}", size // strides[at] if at in strides else size)
             for at, size in enumerate(node.shape)
         )
         cluster = Cluster(len(self.clusters), axes, node.shape, reason=reason)

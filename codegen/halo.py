@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from codegen.fuse import contraction_of, crop_of, is_halo, overlaps
+from codegen.fuse import contraction_of, crop_of, is_halo
+from codegen.lower import overlaps
 from ir import make
 from ir.graph import Graph, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes
@@ -84,7 +85,8 @@ def _widened(node: Node, old_fold: Node, old_dot: Node, source: Node) -> Node | 
         return None
     operands = list(dot.inputs)
     operands[side] = _padded(operands[side], dict(zip(axes, reaches, strict=True)))
-    new = make.dot(*operands, dot.attrs["contract"], dot.attrs["batch"])
+    left, right = operands
+    new = make.dot(left, right, dot.attrs["contract"], dot.attrs["batch"])
     new = _at(new, dot)
     for step in reversed(chain):
         new = _at(make.transpose(new, step.attrs["perm"]), step)

@@ -248,8 +248,8 @@ def _fold(low: Lowering, node: Node, at: At) -> Expr:
             tap = _taps(low, at[axis], size, stride, dilation)
             if tap is None:
                 return Const(0.0, node.dtype)
-            axes, offset, exact = tap
-            opened += axes
+            tapped, offset, exact = tap
+            opened.append(tapped)
             moved = add(at[axis], scale(offset, -dilation))
             outer = _exact_div(moved, stride)
             last = (source.shape[axis] - 1) * stride + 1
@@ -268,23 +268,22 @@ def _fold(low: Lowering, node: Node, at: At) -> Expr:
 
 def _taps(
     low: Lowering, at: Index, size: int, stride: int, dilation: int
-) -> tuple[list[Axis], Index, bool] | None:
-    """The taps of a window that may reach ``at``: (axes opened, tap, whether each one does).
+) -> tuple[Axis, Index, bool] | None:
+    """The taps of a window that may reach ``at``: (the axis opened, tap, whether each one does).
 
     Where ``at`` is known up to whole strides, only every so many taps do; None where none does.
     """
-    known = isinstance(at.offset, int) and all(
-        isinstance(by, int) and by % stride == 0 for _, by in at.terms
-    )
-    if not known:
+    start = at.offset
+    whole = all(isinstance(by, int) and by % stride == 0 for _, by in at.terms)
+    if not isinstance(start, int) or not whole:
         axis = low.axis(size)
-        return [axis], of_axis(axis), stride == 1
+        return axis, of_axis(axis), stride == 1
     step = stride // gcd(stride, dilation)
-    reach = [k for k in range(min(step, size)) if (at.offset - k * dilation) % stride == 0]
+    reach = [k for k in range(min(step, size)) if (start - k * dilation) % stride == 0]
     if not reach:
         return None
     axis = low.axis(-(-(size - reach[0]) // step))
-    return [axis], add(scale(of_axis(axis), step), reach[0]), True
+    return axis, add(scale(of_axis(axis), step), reach[0]), True
 
 
 def _reduction(low: Lowering, node: Node, at: At) -> Expr:

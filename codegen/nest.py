@@ -200,6 +200,11 @@ class Nest:
     rows: Axis | None = None
 
     @property
+    def is_copy(self) -> bool:
+        """Whether the kernel only stores elements of one buffer in another."""
+        return all(isinstance(root.value, Load) for root in self.roots)
+
+    @property
     def loads(self) -> list[Load]:
         """Every distinct load of the kernel."""
         return [e for e in walk([r.value for r in self.roots]) if isinstance(e, Load)]

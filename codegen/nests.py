@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product as combinations
 
-from codegen.batch import batch_axes, spread_axes, turn_axes
+from codegen.batch import batch_axes
 from codegen.calls import Call
 from codegen.fuse import Cluster, Fusion, fuse, stands_alone
 from codegen.halo import with_halos
@@ -169,12 +169,15 @@ class _Planner:
 
     def _lanes(self, node: Node) -> int | None:
         tag = self.tags[node]
-        whole = node.op.name == "item" or node.op.family == "factor"
-        whole = whole or any(stands_alone(user) for user in self.fusion.users[node])
-        if tag is None or node.type.rank == 0 or whole:  # loops and LAPACK go through rows
+        if tag is None or node.type.rank == 0 or self._in_rows(node):
             return None
         size = node.shape[tag]
         return None if isinstance(size, int) and size < SMALL_BATCH else tag
+
+    def _in_rows(self, node: Node) -> bool:
+        """Whether a loop or LAPACK reads or makes it."""
+        whole = node.op.name == "item" or node.op.family == "factor"
+        return whole or any(stands_alone(user) for user in self.fusion.users[node])
 
     def _same_point(self, cluster: Cluster, node: Node, target: Node) -> bool:
         """Whether the kernel reads the old value only where it writes the new one."""
@@ -240,7 +243,7 @@ class _Planner:
     def _loop(self, scan: Node, first: int) -> list[Nest]:
         """The nests of a scan: its carries' first rows, then one turn."""
         body = with_halos(run_passes(scan.attrs["body"].graph))
-        tags = spread_axes(body, turn_axes(scan, self.tags))
+        tags: dict[Node, int | None] = dict.fromkeys(body.nodes)
         prefix = f"{self.prefix}turn{len(self.loops)}_"
         turn = _Planner(body, {}, tags, self.names, prefix).plan()
         items: dict[int, Buffer] = {
@@ -251,8 +254,10 @@ class _Planner:
         if turn.loops or turn.calls:
             kind = "a loop" if turn.loops else turn.calls[0].node.op.name
             raise UnsupportedError(f"{kind} inside a loop has no lowering ({scan.loc})")
-        start = first + len(done.before)
-        nests = [*done.before, *turn.nests, *done.after]
+        fixed = _fixed_copies(turn, scan)
+        before = [*done.before, *fixed]
+        start = first + len(before)
+        nests = [*before, *(nest for nest in turn.nests if nest not in fixed), *done.after]
         self.loops.append(Loop(start, first + len(nests), scan.attrs["length"]))
         return nests
 
@@ -263,7 +268,7 @@ class _Planner:
 
     def _nest(self, cluster: Cluster) -> tuple[Nest, list[Copy]]:
         """The cluster's nest, and the copies in another order that it reads."""
-        heavy = any(node.op.name in ("dot", "fold") for node in cluster.inlined)
+        heavy = _is_contraction(cluster)
         nest, loaded = self._lower(cluster, {})
         copies: list[Copy] = []
         if heavy:
@@ -305,6 +310,10 @@ class _Planner:
         return nest, lowering.loaded
 
     def _batch_axis(self, cluster: Cluster) -> Axis | None:
+        """The kernel's batch axis; none for a contraction whose results must lie in rows."""
+        stored = self.fusion.stored(cluster)
+        if _is_contraction(cluster) and any(self._in_rows(node) for node in stored):
+            return None
         for node, places in cluster.members.items():
             tag = self.tags[node]
             if tag is None or places[tag] is None:
@@ -314,6 +323,16 @@ class _Planner:
             if not isinstance(axis.extent, int) or axis.extent >= SMALL_BATCH:
                 return axis
         return None
+
+
+def _is_contraction(cluster: Cluster) -> bool:
+    return any(node.op.name in ("dot", "fold") for node in cluster.inlined)
+
+
+def _fixed_copies(turn: Kernels, scan: Node) -> list[Nest]:
+    """The copies that one turn makes of what no turn changes."""
+    fixed = turn.inputs[scan.attrs["carries"] + scan.attrs["slices"] :]
+    return [n for n in turn.nests if n.is_copy and all(e.buffer in fixed for e in n.loads)]
 
 
 def _points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:

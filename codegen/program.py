@@ -280,10 +280,11 @@ class Program:
             for loop in self.kernels.loops
             for k in range(loop.first, loop.last)
         }
+        lasting = self._lasting(ends)
         for k, plan in enumerate(self.plans):
             for buffer in plan.nest.buffers:
                 place = self.kernels.places.get(buffer)
-                first, last = (k, k) if place is None else ends.get(k, (k, k))
+                first, last = ends.get(k, (k, k)) if buffer in lasting else (k, k)
                 for one in (buffer,) if place is None else place.touched:
                     if one not in outside:
                         span = spans.setdefault(one, [phases[first], phases[last]])
@@ -301,6 +302,16 @@ class Program:
         done = memory.plan(intervals, ALIGN)
         memory.check(done, intervals)
         return done
+
+    def _lasting(self, ends: Mapping[int, tuple[int, int]]) -> set[Buffer]:
+        """What a loop goes through, or was given before it: every turn finds it as it was."""
+        found = set(self.kernels.places)
+        homes: dict[Buffer, tuple[int, int] | None] = {}
+        for k, plan in enumerate(self.plans):
+            for buffer in plan.nest.buffers:
+                if homes.setdefault(buffer, ends.get(k)) != ends.get(k):
+                    found.add(buffer)
+        return found
 
     def _table(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codegen.index import Axis, of_axis
-from codegen.nest import Apply, Const, Expr, Load, Nest, Position, Reduce, free_axes, walk
+from codegen.nest import Apply, Const, Expr, Nest, Position, Reduce, free_axes, walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def scatter_of(nest: Nest) -> Scatter | None:
         return None
     simple = all(not isinstance(e, Reduce) for e in walk([meant, value]))
     out = nest.roots[0].buffer
-    apart = all(load.buffer is not out for load in nest.loads if isinstance(load, Load))
+    apart = all(load.buffer is not out for load in nest.loads)
     if not simple or not apart or total.dtype.itemsize < 4:
         return None
     return Scatter(row, total.axes, known & frozenset(nest.axes), meant, value)

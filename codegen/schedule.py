@@ -17,6 +17,7 @@ from codegen.lanes import length, step_along, vector_axis
 from codegen.nest import Guard, Load, Nest, Reduce, free_axes, walk
 from codegen.scatter import Scatter, scatter_of
 from codegen.tile import light_tile, register_tile
+from codegen.traffic import loop_order
 
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
 MOST_POINTS = 24  # of a register tile that covers whole axes
@@ -72,7 +73,11 @@ def schedule(nest: Nest, registers: int = 32, push: bool = False) -> Schedule:
         tile = light_tile(axes, vector)
     else:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
-    return Schedule(nest, vector, tile, _order(nest, axes, vector, core, memo), unroll, by_batch)
+    if core is None or by_batch:
+        order = _order(nest, axes, vector, core, memo)
+    else:
+        order = loop_order(core, axes, tile, vector)
+    return Schedule(nest, vector, tile, order, unroll, by_batch)
 
 
 def _scattered(nest: Nest, scatter: Scatter) -> Schedule:
