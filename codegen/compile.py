@@ -35,7 +35,7 @@ def compile_graph(
     started = time.perf_counter()
     donated = dict(donated or {})
     check_donations(graph, donated)
-    kernels, plans = plan_kernels(run_passes(graph), donated, batch_inputs)
+    kernels, plans = plan_kernels(run_passes(graph), donated, batch_inputs, spelling)
     dims = dim_slots(graph)
     if spelling == "numba":
         addresses, built = build_kernels(plans, dims)
@@ -54,13 +54,16 @@ def compile_graph(
 
 
 def plan_kernels(
-    graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]
+    graph: Graph,
+    donated: Mapping[int, int],
+    batch_inputs: Collection[int],
+    spelling: str = "vector",
 ) -> tuple[Kernels, Sequence[Schedule]]:
     """The nests of an already simplified graph, each with its schedule."""
     kernels = build_nests(graph, donated, batch_inputs)
     target = host()
     registers = target.vector_registers * target.vector_bits // 512  # sixteen lanes of float32
-    return kernels, [schedule(nest, registers) for nest in kernels.nests]
+    return kernels, [schedule(nest, registers, spelling == "vector") for nest in kernels.nests]
 
 
 def dim_slots(graph: Graph) -> dict[str, int]:

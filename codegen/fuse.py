@@ -9,7 +9,11 @@ reads. Cluster ``k`` reads only from clusters before it, so there is never a cyc
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
+from types import MappingProxyType
+from typing import TypeAlias
 
 from codegen.index import Axis
 from codegen.lower import overlaps
@@ -18,9 +22,13 @@ from ir.graph import Graph, Node
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
 SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
+PUTS = frozenset({"put_add", "put_along"})  # they add to their result, which nobody may change
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
+READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
+MOST_PHASES = 16  # of a strided fold, each with code of its own
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
 
+Users: TypeAlias = Mapping[Node, Sequence[Node]]
 Places = tuple[Axis | None, ...]  # for each dimension of a node the cluster axis it lies on
 
 
@@ -36,6 +44,7 @@ class Cluster:
     inner: dict[Node, None] = field(default_factory=dict)  # computed inside, no longer attachable
     reason: str = ""
     alone: Node | None = None  # a scan or a call-out: nothing joins it
+    phases: dict[Axis, int] = field(default_factory=dict)  # an axis counts every so many elements
 
     @property
     def inlined(self) -> frozenset[Node]:
@@ -73,9 +82,15 @@ class Fusion:
             self._place_alone(node)
         elif self._is_core(node):
             if not self._join_sibling(node) and not self._join_pool(node):
-                self._start(node, f"core {node.op.name}").core.append(node)
+                self._start_core(node)
+        elif self._is_cropped(node):
+            pass  # computed where its crop is
         elif not self._attach(node) and self._must_store(node):
             self._join_light(node)
+
+    def _is_cropped(self, node: Node) -> bool:
+        found = node.op.name == "fold" and overlaps(node)
+        return found and crop_of(node, self.users, self.outputs) is not None
 
     def _place_alone(self, node: Node) -> None:
         """A scan belongs with the values that it hands out, a call-out with nothing."""
@@ -93,12 +108,28 @@ class Fusion:
 
     # -- starting and joining ---------------------------------------------------------------
 
-    def _start(self, node: Node, reason: str) -> Cluster:
-        axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
+    def _start(
+        self, node: Node, reason: str, strides: Mapping[int, int] = MappingProxyType({})
+    ) -> Cluster:
+        """A cluster over the points of ``node``; along a dimension in ``strides`` its axis counts
+        every so many, and each kernel point computes all of those."""
+        axes = tuple(
+            Axis(f"i{at}", size // strides[at] if at in strides else size)
+            for at, size in enumerate(node.shape)
+        )
         cluster = Cluster(len(self.clusters), axes, node.shape, reason=reason)
+        cluster.phases = {axes[at]: stride for at, stride in strides.items()}
         self.clusters.append(cluster)
-        self._add(cluster, node, tuple(a if a.extent != 1 else None for a in axes))
+        kept = [a if a.extent != 1 or a in cluster.phases else None for a in axes]
+        self._add(cluster, node, tuple(kept))
         return cluster
+
+    def _start_core(self, node: Node) -> None:
+        fold = node.inputs[0] if node.op.name == "slice" else node
+        cluster = self._start(node, f"core {fold.op.name}", _strides(node, fold))
+        cluster.core.append(node)
+        if fold is not node:
+            cluster.inner[fold] = None
 
     def _add(self, cluster: Cluster, node: Node, places: Places) -> None:
         cluster.members[node] = places
@@ -108,7 +139,9 @@ class Fusion:
         if node.op.name == "dot":
             return not self._feeds_fold(node)
         if node.op.name == "fold":
-            return overlaps(node)
+            return overlaps(node) and not self._is_cropped(node)
+        if node.op.name == "slice":
+            return self._is_cropped(node.inputs[0])
         return node.op.family == "reduction" or node.op.name in SUMS
 
     def _feeds_fold(self, node: Node) -> bool:
@@ -183,7 +216,7 @@ class Fusion:
         if number < 0:
             return False
         cluster = self.clusters[number]
-        if cluster.alone is not None:
+        if cluster.alone is not None or any(core.op.name in PUTS for core in cluster.core):
             return False
         inside = [s for s in node.inputs if s in cluster.members]
         late = [s for s in node.inputs if s not in cluster.members and self.home[s] == number]
@@ -233,6 +266,8 @@ class Fusion:
         """Whether computing the free ``node`` once and storing it beats inlining it."""
         if node in self.outputs or any(stands_alone(user) for user in self.users[node]):
             return True
+        if is_halo(node, self.users):
+            return True
         if node.op.name in VIEWS or node.type.rank == 0 or node.op.name in ("constant", "iota"):
             return False
         if node.op.name in ("size", "concatenate"):
@@ -278,6 +313,63 @@ class Fusion:
 def stands_alone(node: Node) -> bool:
     """Whether ``node`` reads its operands whole, from memory."""
     return node.op.name == "scan" or node.op.family == "factor"
+
+
+def contraction_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
+    """The dot whose result only ``fold`` reads, through transposes."""
+    (node,) = fold.inputs
+    while len(users[node]) == 1 and node not in outputs:
+        if node.op.name == "dot":
+            return node
+        if node.op.name != "transpose":
+            return None
+        (node,) = node.inputs
+    return None
+
+
+def crop_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
+    """The slice of neighbours that is all that anyone reads of ``fold``."""
+    if fold in outputs or len(users[fold]) != 1:
+        return None
+    (user,) = users[fold]
+    crops = user.op.name == "slice" and all(step == 1 for step in user.attrs["step"])
+    return user if crops else None
+
+
+def is_halo(node: Node, users: Users) -> bool:
+    """Whether a padded array is stored with its rim: a contraction reads its elements often."""
+    if node.op.name != "pad" or node.attrs["value"] != 0 or any(node.attrs["interior"]):
+        return False
+    if node.type.rank < 3 or not all(isinstance(size, int) for size in node.shape[2:]):
+        return False
+    readers = [*users[node]]
+    readers += [far for user in users[node] if user.op.name == "window" for far in users[user]]
+    return any(_often(reader, node) for reader in readers if reader.op.name == "dot")
+
+
+def _often(dot: Node, operand: Node) -> bool:
+    """Whether the contraction reads each element of ``operand`` many times."""
+    inner = [dot.inputs[0].shape[axis] for axis in dot.attrs["contract"][0]]
+    return _count((*dot.shape, *inner)) >= READ_OFTEN * _count(operand.shape)
+
+
+def _count(shape: Sequence[Size]) -> int:
+    """Elements, a symbolic size counted once: the batch is on both sides of a comparison."""
+    return prod(size for size in shape if isinstance(size, int))
+
+
+def _strides(node: Node, fold: Node) -> dict[int, int]:
+    """The strides of a fold, where the kept part of it holds whole periods of all of them."""
+    if fold.op.name != "fold":
+        return {}
+    found: dict[int, int] = {}
+    for axis, stride in zip(fold.attrs["axes"], fold.attrs["stride"], strict=True):
+        size = node.shape[axis]
+        if stride > 1:
+            if not isinstance(size, int) or size % stride or not size:
+                return {}
+            found[axis] = stride
+    return found if prod(found.values()) <= MOST_PHASES else {}
 
 
 def fuse(graph: Graph) -> Fusion:

@@ -7,6 +7,7 @@ A node that has a buffer is loaded; any other is computed where it is needed, by
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import gcd
 
 from codegen import positions
 from codegen.index import (
@@ -33,6 +34,7 @@ from codegen.nest import (
     Reduce,
     SizeValue,
 )
+from codegen.relayout import Copy
 from ir.dims import Size, product
 from ir.errors import UnsupportedError
 from ir.graph import Node
@@ -45,8 +47,14 @@ At = tuple[Index, ...]
 class Lowering:
     """Lowers elements of one kernel: knows the buffers and names the axes it opens."""
 
-    def __init__(self, buffers: Mapping[Node, Buffer], inline: frozenset[Node] = frozenset()):
-        self._buffers, self._inline = buffers, inline
+    def __init__(
+        self,
+        buffers: Mapping[Node, Buffer],
+        inline: frozenset[Node] = frozenset(),
+        copies: Mapping[Node, Copy] | None = None,
+    ) -> None:
+        self._buffers, self._inline, self._copies = buffers, inline, copies or {}
+        self.loaded: dict[Buffer, Node] = {}  # a donated buffer holds two nodes, one at a time
         self._memo: dict[tuple[Node, At], Expr] = {}
         self._siblings: dict[tuple[Node, tuple[int, ...], At], dict[int, Axis]] = {}
         self._axes = 0
@@ -56,8 +64,11 @@ class Lowering:
         key = (node, index)
         found = self._memo.get(key)
         if found is None:
-            if node in self._buffers and node not in self._inline:
+            if node in self._copies and node not in self._inline:
+                found = self._copies[node].load(index)
+            elif node in self._buffers and node not in self._inline:
                 found = Load(self._buffers[node], index)
+                self.loaded[self._buffers[node]] = node
             elif node.op.family == "elementwise":
                 args = tuple(self.element(source, index) for source in node.inputs)
                 found = Apply(node.op.name, args, node.dtype)
@@ -234,11 +245,15 @@ def _fold(low: Lowering, node: Node, at: At) -> Expr:
             offset, outer = modulo(at[axis], stride), floordiv(at[axis], stride)
             conditions.append(Condition(outer, source.shape[axis]))
         else:
-            opened.append(low.axis(size))
-            offset = of_axis(opened[-1])
+            tap = _taps(low, at[axis], size, stride, dilation)
+            if tap is None:
+                return Const(0.0, node.dtype)
+            tapped, offset, exact = tap
+            opened.append(tapped)
             moved = add(at[axis], scale(offset, -dilation))
             outer = _exact_div(moved, stride)
-            conditions.append(Condition(moved, (source.shape[axis] - 1) * stride + 1, stride))
+            last = (source.shape[axis] - 1) * stride + 1
+            conditions.append(Condition(moved, last, 1 if exact else stride))
         index[axis] = outer
         inner.append(offset)
     body = low.element(source, (*index[:rank], *inner))
@@ -249,6 +264,26 @@ def _fold(low: Lowering, node: Node, at: At) -> Expr:
     if isinstance(body, Reduce) and body.kind == "sum":
         axes, body = (*body.axes, *axes), body.body
     return Reduce("sum", axes, _guarded(conditions, body, zero), node.dtype)
+
+
+def _taps(
+    low: Lowering, at: Index, size: int, stride: int, dilation: int
+) -> tuple[Axis, Index, bool] | None:
+    """The taps of a window that may reach ``at``: (the axis opened, tap, whether each one does).
+
+    Where ``at`` is known up to whole strides, only every so many taps do; None where none does.
+    """
+    start = at.offset
+    whole = all(isinstance(by, int) and by % stride == 0 for _, by in at.terms)
+    if not isinstance(start, int) or not whole:
+        axis = low.axis(size)
+        return axis, of_axis(axis), stride == 1
+    step = stride // gcd(stride, dilation)
+    reach = [k for k in range(min(step, size)) if (start - k * dilation) % stride == 0]
+    if not reach:
+        return None
+    axis = low.axis(-(-(size - reach[0]) // step))
+    return axis, add(scale(of_axis(axis), step), reach[0]), True
 
 
 def _reduction(low: Lowering, node: Node, at: At) -> Expr:

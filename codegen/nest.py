@@ -172,11 +172,15 @@ class Reduce(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Root:
-    """``buffer[index] = value`` at every point of the nest."""
+    """``buffer[index] = value`` at every point of the nest.
+
+    Roots of different ``phase`` have nothing in common: they are computed one after the other.
+    """
 
     buffer: Buffer
     index: tuple[Index, ...]
     value: Expr
+    phase: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +198,11 @@ class Nest:
     loc: Location | None = None
     comment: str = ""
     rows: Axis | None = None
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the kernel only stores elements of one buffer in another."""
+        return all(isinstance(root.value, Load) for root in self.roots)
 
     @property
     def loads(self) -> list[Load]:

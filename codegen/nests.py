@@ -9,23 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product as combinations
 
-from codegen.batch import batch_axes, spread_axes, turn_axes
+from codegen.batch import batch_axes
 from codegen.calls import Call
 from codegen.fuse import Cluster, Fusion, fuse, stands_alone
-from codegen.index import ZERO, Axis, Index, axes_of, of_axis
+from codegen.halo import with_halos
+from codegen.index import ZERO, Axis, Index, add, of_axis, scale
+from codegen.lanes import contraction_axis
 from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
-from codegen.nest import LANES, Buffer, Expr, Load, Nest, Reduce, Root, walk
+from codegen.nest import Buffer, Load, Nest, Root, walk
 from codegen.order import reaches, topological
-from codegen.schedule import contiguous_axis
+from codegen.relayout import (
+    SMALL_BATCH,
+    Copy,
+    Order,
+    copy_of,
+    order_name,
+    wanted_orders,
+)
 from ir.dims import Size
 from ir.errors import UnsupportedError
 from ir.graph import Graph, Node
 from ir.passes import run_passes
 from ir.types import DType
-
-SMALL_BATCH = 8  # below this many rows the lanes come from another axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +53,7 @@ class Kernels:
 
 def build_nests(graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]) -> Kernels:
     """Plan the kernels of ``graph``."""
+    graph = with_halos(graph)
     return _Planner(graph, donated, batch_axes(graph, batch_inputs)).plan()
 
 
@@ -61,8 +70,7 @@ class _Planner:
         self.fusion = fuse(graph)
         self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
-        self.swapped: dict[Node, Buffer] = {}  # the same value in the other order
-        self.copy_nests: dict[Node, Nest] = {}
+        self.copies: dict[tuple[Node, Order], Copy] = {}
         self.names: set[str] = set() if names is None else names
         self.loops: list[Loop] = []
         self.calls: list[Call] = []
@@ -82,16 +90,14 @@ class _Planner:
             for node in self.fusion.stored(cluster):
                 self._assign(node, targets, cluster, order)
         nests: list[Nest] = []
-        done: set[Node] = set()
+        done: set[Buffer] = set()
         for cluster in order:
             if cluster.alone is not None:
                 nests += self._alone(cluster.alone, len(nests))
                 continue
-            nest, wanted = self._nest(cluster)
-            for node in wanted:
-                if node not in done:
-                    done.add(node)
-                    nests.append(self.copy_nests[node])
+            nest, copies = self._nest(cluster)
+            nests += [copy.nest for copy in copies if copy.buffer not in done]
+            done.update(copy.buffer for copy in copies)
             nests.append(nest)
         numbers = {node: at for at, node in enumerate(self.graph.inputs)}
         return Kernels(
@@ -99,14 +105,14 @@ class _Planner:
             tuple(self.buffers[node] for node in self.graph.inputs),
             tuple(self.buffers[node] for node in self.graph.outputs),
             tuple(numbers.get(node) for node in self.graph.outputs),
-            self._copies(),
+            self._late_state(),
             self.fusion,
             tuple(self.loops),
             self.places,
             tuple(self.calls),
         )
 
-    def _copies(self) -> tuple[tuple[Buffer, Buffer], ...]:
+    def _late_state(self) -> tuple[tuple[Buffer, Buffer], ...]:
         """(from, to) for each donated output that was not computed in place."""
         pairs = [
             (self.buffers[self.graph.outputs[out]], self.buffers[self.graph.inputs[into]])
@@ -163,12 +169,15 @@ class _Planner:
 
     def _lanes(self, node: Node) -> int | None:
         tag = self.tags[node]
-        whole = node.op.name == "item" or node.op.family == "factor"
-        whole = whole or any(stands_alone(user) for user in self.fusion.users[node])
-        if tag is None or node.type.rank == 0 or whole:  # loops and LAPACK go through rows
+        if tag is None or node.type.rank == 0 or self._in_rows(node):
             return None
         size = node.shape[tag]
         return None if isinstance(size, int) and size < SMALL_BATCH else tag
+
+    def _in_rows(self, node: Node) -> bool:
+        """Whether a loop or LAPACK reads or makes it."""
+        whole = node.op.name == "item" or node.op.family == "factor"
+        return whole or any(stands_alone(user) for user in self.fusion.users[node])
 
     def _same_point(self, cluster: Cluster, node: Node, target: Node) -> bool:
         """Whether the kernel reads the old value only where it writes the new one."""
@@ -179,11 +188,10 @@ class _Planner:
         probe = Lowering(self.probes, cluster.inlined)
         values = []
         for member in self.fusion.stored(cluster):
-            index = _index(cluster, member)
-            values.append(probe.element(member, index))
-        mine = _index(cluster, node)
+            values += [probe.element(member, index) for index in _points(cluster, member)]
+        mine = _points(cluster, node)
         loads = [e for e in walk(values) if isinstance(e, Load) and e.buffer is own]
-        return all(load.index == mine for load in loads)
+        return all(mine == [load.index] for load in loads)
 
     # -- order ----------------------------------------------------------------------------------
 
@@ -234,8 +242,8 @@ class _Planner:
 
     def _loop(self, scan: Node, first: int) -> list[Nest]:
         """The nests of a scan: its carries' first rows, then one turn."""
-        body = run_passes(scan.attrs["body"].graph)
-        tags = spread_axes(body, turn_axes(scan, self.tags))
+        body = with_halos(run_passes(scan.attrs["body"].graph))
+        tags: dict[Node, int | None] = dict.fromkeys(body.nodes)
         prefix = f"{self.prefix}turn{len(self.loops)}_"
         turn = _Planner(body, {}, tags, self.names, prefix).plan()
         items: dict[int, Buffer] = {
@@ -246,8 +254,10 @@ class _Planner:
         if turn.loops or turn.calls:
             kind = "a loop" if turn.loops else turn.calls[0].node.op.name
             raise UnsupportedError(f"{kind} inside a loop has no lowering ({scan.loc})")
-        start = first + len(done.before)
-        nests = [*done.before, *turn.nests, *done.after]
+        fixed = _fixed_copies(turn, scan)
+        before = [*done.before, *fixed]
+        start = first + len(before)
+        nests = [*before, *(nest for nest in turn.nests if nest not in fixed), *done.after]
         self.loops.append(Loop(start, first + len(nests), scan.attrs["length"]))
         return nests
 
@@ -256,26 +266,40 @@ class _Planner:
 
     # -- nests ----------------------------------------------------------------------------------
 
-    def _nest(self, cluster: Cluster) -> tuple[Nest, list[Node]]:
-        """The cluster's nest, and the nodes whose swapped copies it reads."""
-        nest = self._lower(cluster, self.buffers)
-        rows = _rows(nest)
-        wanted = self._wanted(cluster, nest, rows)
-        if wanted:
-            nest = self._lower(cluster, {**self.buffers, **{n: self.swapped[n] for n in wanted}})
-        return replace(nest, rows=_rows(nest)), wanted
+    def _nest(self, cluster: Cluster) -> tuple[Nest, list[Copy]]:
+        """The cluster's nest, and the copies in another order that it reads."""
+        heavy = _is_contraction(cluster)
+        nest, loaded = self._lower(cluster, {})
+        copies: list[Copy] = []
+        if heavy:
+            orders = wanted_orders(nest, loaded, self.tags)
+            copies = [self._copy(node, order) for node, order in orders.items()]
+            if copies:
+                nest, _ = self._lower(cluster, {copy.node: copy for copy in copies})
+        return replace(nest, rows=contraction_axis(nest) if heavy else None), copies
 
-    def _lower(self, cluster: Cluster, buffers: Mapping[Node, Buffer]) -> Nest:
-        lowering = Lowering(buffers, cluster.inlined)
+    def _copy(self, node: Node, order: Order) -> Copy:
+        found = self.copies.get((node, order))
+        if found is None:
+            old = self.buffers[node]
+            name = self._unique(f"{old.name}_{order_name(order)}")
+            found = self.copies[node, order] = copy_of(node, old, order, name)
+        return found
+
+    def _lower(
+        self, cluster: Cluster, copies: Mapping[Node, Copy]
+    ) -> tuple[Nest, Mapping[Buffer, Node]]:
+        """The cluster's nest, and whose value each buffer holds that it reads."""
+        lowering = Lowering(self.buffers, cluster.inlined, copies)
         stored = self.fusion.stored(cluster)
         roots = []
         for node in stored:
-            index = _index(cluster, node)
-            value = lowering.element(node, index)
-            roots.append(Root(self.buffers[node], index, value))
+            for phase, index in enumerate(_points(cluster, node)):
+                value = lowering.element(node, index)
+                roots.append(Root(self.buffers[node], index, value, phase))
         batch = self._batch_axis(cluster)
         first = (cluster.core or stored)[0]
-        return Nest(
+        nest = Nest(
             f"{self.prefix}k{cluster.number}_{_title(cluster)}",
             tuple(a for a in cluster.axes if a.extent != 1),
             tuple(roots),
@@ -283,8 +307,13 @@ class _Planner:
             first.loc,
             _comment(cluster),
         )
+        return nest, lowering.loaded
 
     def _batch_axis(self, cluster: Cluster) -> Axis | None:
+        """The kernel's batch axis; none for a contraction whose results must lie in rows."""
+        stored = self.fusion.stored(cluster)
+        if _is_contraction(cluster) and any(self._in_rows(node) for node in stored):
+            return None
         for node, places in cluster.members.items():
             tag = self.tags[node]
             if tag is None or places[tag] is None:
@@ -295,82 +324,36 @@ class _Planner:
                 return axis
         return None
 
-    def _wanted(self, cluster: Cluster, nest: Nest, rows: Axis | None) -> list[Node]:
-        """The nodes that this kernel should read in the other order."""
-        heavy = any(node.op.name in ("dot", "fold") for node in cluster.inlined)
-        owner = {buffer: node for node, buffer in self.buffers.items()}
-        found: list[Node] = []
-        for load in nest.loads:
-            node = owner[load.buffer]
-            tag = self.tags[node]
-            if tag is None or node.type.rank < 2 or node in found or not heavy:
-                continue
-            size = node.shape[tag]
-            if isinstance(size, int) and size < SMALL_BATCH:
-                continue
-            lanes = load.buffer.batch is not None
-            if nest.batch is not None:
-                swap = not lanes and nest.batch in axes_of(load.index[tag])
-            elif rows is not None:
-                swap = lanes and contiguous_axis(nest, load) == rows
-            else:
-                swap = not lanes and bool(axes_of(load.index[tag]))
-            if swap:
-                self._swap(node, lanes)
-                found.append(node)
-        return found
 
-    def _swap(self, node: Node, lanes: bool) -> None:
-        """Plan the copy of ``node`` in the other order."""
-        if node in self.swapped:
-            return
-        old = self.buffers[node]
-        word = "rows" if lanes else "lanes"
-        new = self._buffer(f"{old.name}_{word}", node, None if lanes else self.tags[node])
-        self.swapped[node] = new
-        axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
-        index = tuple(of_axis(axis) for axis in axes)
-        tag = self.tags[node]
-        assert tag is not None
-        self.copy_nests[node] = Nest(
-            f"copy_{new.name}",
-            tuple(a for a in axes if a.extent != 1),
-            (Root(new, index, Load(old, index)),),
-            axes[tag],
-            node.loc,
-            f"{old.name} in {'row-major' if lanes else 'lanes'} order",
+def _is_contraction(cluster: Cluster) -> bool:
+    return any(node.op.name in ("dot", "fold") for node in cluster.inlined)
+
+
+def _fixed_copies(turn: Kernels, scan: Node) -> list[Nest]:
+    """The copies that one turn makes of what no turn changes."""
+    fixed = turn.inputs[scan.attrs["carries"] + scan.attrs["slices"] :]
+    return [n for n in turn.nests if n.is_copy and all(e.buffer in fixed for e in n.loads)]
+
+
+def _points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
+    """Where the elements of ``node`` lie that one point of the kernel computes."""
+    found: list[tuple[Index, ...]] = []
+    for phases in combinations(*(range(by) for by in cluster.phases.values())):
+        first = dict(zip(cluster.phases, phases, strict=True))
+        found.append(
+            tuple(
+                ZERO
+                if place is None
+                else add(scale(of_axis(place), cluster.phases.get(place, 1)), first.get(place, 0))
+                for place in cluster.members[node]
+            )
         )
-
-
-def _rows(nest: Nest) -> Axis | None:
-    """Without a batch axis: the axis of a contraction along which operands lie in rows.
-
-    Where results lie in rows along one of them too, it is that one: an optimizer's update that is
-    fused reads and writes its state there. Otherwise the longest.
-    """
-    if nest.batch is not None or not any(isinstance(e, Reduce) for e in _values(nest)):
-        return None
-    found = [contiguous_axis(nest, load) for load in nest.loads]
-    long = [a for a in found if a is not None and _length(a) >= LANES // 2]
-    written = {contiguous_axis(nest, Load(root.buffer, root.index)) for root in nest.roots}
-    along = [axis for axis in long if axis in written and _length(axis) >= 2 * LANES]
-    return max(along or long, key=_length, default=None)
-
-
-def _values(nest: Nest) -> list[Expr]:
-    return list(walk([root.value for root in nest.roots]))
-
-
-def _length(axis: Axis) -> int:
-    return axis.extent if isinstance(axis.extent, int) else 4 * LANES
-
-
-def _index(cluster: Cluster, node: Node) -> tuple[Index, ...]:
-    return tuple(ZERO if p is None else of_axis(p) for p in cluster.members[node])
+    return found
 
 
 def _title(cluster: Cluster) -> str:
-    names = [n.op.name for n in (*cluster.inner, *cluster.members) if n.op.family != "movement"]
+    nodes = (*cluster.inner, *cluster.members)
+    names = [n.op.name for n in nodes if n.op.family != "movement" or n.op.name == "fold"]
     kept = list(dict.fromkeys(names))
     return "_".join(kept[:4]) or "copy"
 

@@ -8,9 +8,10 @@ the driver; it allocates nothing but the results it hands out.
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,14 @@ class Report:
     kernels: int
     distinct: int
     spelling: str
+
+
+@dataclass
+class Timings:
+    """Seconds in each kernel, summed over the turns of its loop, one list for every run."""
+
+    runs: list[list[float]] = field(default_factory=list)
+    launches: list[int] = field(default_factory=list)  # how often a run launches each kernel
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class Program:
         self._results = plan_results(kernels.inputs, kernels.outputs, kernels.old, donated)
         self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self._lock = threading.Lock()
+        self.timings: Timings | None = None  # set: run kernel by kernel, each timed
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs for ``inputs``; donated outputs are their input arrays, overwritten.
@@ -109,7 +119,9 @@ class Program:
             results = self._results.begin(inputs, binding.shapes, self.kernels.outputs)
             for at, slots in binding.fresh:
                 slots.point(binding.table, results[at].__array_interface__["data"][0])
-            if self.kernels.calls:
+            if self.timings is not None:
+                self._run_timed(binding, inputs, results, self.timings)
+            elif self.kernels.calls:
                 self._run_between_calls(binding, inputs, results)
             else:
                 shared_driver().run(binding.launches)
@@ -151,9 +163,45 @@ class Program:
                 slots.point(binding.table, array.__array_interface__["data"][0])
                 bound[at] = array
 
+    def _run_timed(
+        self,
+        binding: Binding,
+        inputs: Sequence[Array],
+        results: Sequence[Array],
+        timings: Timings,
+    ) -> None:
+        """The same run, a launch at a time: every kernel starts when the one before has ended."""
+        seconds = [0.0] * len(self.plans)
+        driver, launches = shared_driver(), binding.launches
+        turns = self._calls(binding.env)
+        stops = dict.fromkeys(binding.stops)
+        for at, (kernel, _) in enumerate(turns):
+            if at in stops:
+                self._call_outs(binding, inputs, results, at)
+            started = time.perf_counter()
+            driver.run(launches[at : at + 1])
+            seconds[kernel] += time.perf_counter() - started
+        if len(turns) in stops:
+            self._call_outs(binding, inputs, results, len(turns))
+        timings.runs.append(seconds)
+        timings.launches = [sum(k == kernel for k, _ in turns) for kernel in range(len(seconds))]
+
     def _run_between_calls(
         self, binding: Binding, inputs: Sequence[Array], results: Sequence[Array]
     ) -> None:
+        done = 0
+        for stop in dict.fromkeys(binding.stops):
+            if stop > done:
+                shared_driver().run(binding.launches[done:stop])
+            self._call_outs(binding, inputs, results, stop)
+            done = stop
+        if done < len(binding.launches):
+            shared_driver().run(binding.launches[done:])
+
+    def _call_outs(
+        self, binding: Binding, inputs: Sequence[Array], results: Sequence[Array], stop: int
+    ) -> None:
+        """Everything that NumPy does before launch ``stop``."""
         owners = dict(zip(self.kernels.inputs, inputs, strict=True))
         owners |= {self.kernels.outputs[at]: results[at] for at in self._results.fresh}
 
@@ -166,14 +214,9 @@ class Program:
                 owners[buffer] = found
             return found
 
-        done = 0
-        for call, stop in zip(self.kernels.calls, binding.stops, strict=True):
-            if stop > done:
-                shared_driver().run(binding.launches[done:stop])
-            call.run(array_of, binding.env)
-            done = stop
-        if done < len(binding.launches):
-            shared_driver().run(binding.launches[done:])
+        for call, before in zip(self.kernels.calls, binding.stops, strict=True):
+            if before == stop:
+                call.run(array_of, binding.env)
 
     def _check(self, at: int, array: Array) -> None:
         buffer = self.kernels.inputs[at]
@@ -237,10 +280,11 @@ class Program:
             for loop in self.kernels.loops
             for k in range(loop.first, loop.last)
         }
+        lasting = self._lasting(ends)
         for k, plan in enumerate(self.plans):
             for buffer in plan.nest.buffers:
                 place = self.kernels.places.get(buffer)
-                first, last = (k, k) if place is None else ends.get(k, (k, k))
+                first, last = ends.get(k, (k, k)) if buffer in lasting else (k, k)
                 for one in (buffer,) if place is None else place.touched:
                     if one not in outside:
                         span = spans.setdefault(one, [phases[first], phases[last]])
@@ -258,6 +302,16 @@ class Program:
         done = memory.plan(intervals, ALIGN)
         memory.check(done, intervals)
         return done
+
+    def _lasting(self, ends: Mapping[int, tuple[int, int]]) -> set[Buffer]:
+        """What a loop goes through, or was given before it: every turn finds it as it was."""
+        found = set(self.kernels.places)
+        homes: dict[Buffer, tuple[int, int] | None] = {}
+        for k, plan in enumerate(self.plans):
+            for buffer in plan.nest.buffers:
+                if homes.setdefault(buffer, ends.get(k)) != ends.get(k):
+                    found.add(buffer)
+        return found
 
     def _table(
         self,

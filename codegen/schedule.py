@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import prod
 
-from codegen.index import Axis, axes_of, factor_of, linearise
-from codegen.nest import LANES, Guard, Load, Nest, Reduce, free_axes, walk
+from codegen.index import Axis, axes_of
+from codegen.lanes import length, step_along, vector_axis
+from codegen.nest import Guard, Load, Nest, Reduce, free_axes, walk
+from codegen.scatter import Scatter, scatter_of
 from codegen.tile import light_tile, register_tile
+from codegen.traffic import loop_order
 
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
+MOST_POINTS = 24  # of a register tile that covers whole axes
 WEIGHTS_IN_CACHE = 32 * 1024  # bytes of weights that may be read again for every batch block
 
 
@@ -30,6 +34,7 @@ class Schedule:
     order: tuple[Axis, ...]
     unroll: frozenset[Axis]
     by_batch: bool
+    scatter: Scatter | None = None  # add values where they belong, instead of asking every place
 
     @property
     def reduces_lanes(self) -> bool:
@@ -38,17 +43,26 @@ class Schedule:
 
     def describe(self) -> str:
         """One line for people."""
+        if self.scatter is not None:
+            lanes = "none" if self.vector is None else str(self.vector)
+            return f"lanes {lanes}; adds each value to its row; threads share rows"
         tile = " x ".join(f"{axis}:{size}" for axis, size in self.tile.items() if size > 1)
         share = "batch blocks" if self.by_batch else "tiles"
         lanes = "none" if self.vector is None else str(self.vector)
         return f"lanes {lanes}; register tile {tile or 'one point'}; threads share {share}"
 
 
-def schedule(nest: Nest, registers: int = 32) -> Schedule:
-    """Choose the loops of ``nest`` for a target with so many vector registers."""
+def schedule(nest: Nest, registers: int = 32, push: bool = False) -> Schedule:
+    """Choose the loops of ``nest`` for a target with so many vector registers.
+
+    ``push``: whether the emitter can add values up at computed places in their own order.
+    """
+    scatter = scatter_of(nest) if push else None
+    if scatter is not None:
+        return _scattered(nest, scatter)
     memo: dict[int, frozenset[Axis]] = {}
     reduces = [e for e in walk([r.value for r in nest.roots]) if isinstance(e, Reduce)]
-    vector = _vector_axis(nest, reduces)
+    vector = vector_axis(nest, reduces)
     unroll = _unrolled(reduces, vector, memo)
     axes = [axis for axis in nest.axes if axis.extent != 1]
     core = _core(reduces, memo)
@@ -59,66 +73,21 @@ def schedule(nest: Nest, registers: int = 32) -> Schedule:
         tile = light_tile(axes, vector)
     else:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
-    return Schedule(nest, vector, tile, _order(nest, axes, vector, core, memo), unroll, by_batch)
-
-
-def contiguous_axis(nest: Nest, load: Load) -> Axis | None:
-    """The axis of the nest along which a row-major array would be read neighbour by neighbour."""
-    place = linearise(load.index, load.buffer.shape)
-    for axis in nest.axes:
-        if factor_of(place, axis) == 1:
-            return axis
-    return None
-
-
-def _vector_axis(nest: Nest, reduces: list[Reduce]) -> Axis | None:
-    if nest.batch is not None or nest.rows is not None:
-        return nest.batch or nest.rows
-    if any(r.kind.startswith("arg") for r in reduces):
-        lanes_in: frozenset[Axis] = frozenset(nest.axes)
+    if core is None or by_batch:
+        order = _order(nest, axes, vector, core, memo)
     else:
-        lanes_in = frozenset(nest.axes) | {a for r in reduces for a in r.axes}
-    best, best_score = None, 0.0
-    for axis in sorted(lanes_in, key=lambda a: a.name):
-        score = _lane_score(nest, axis, reduces)
-        if score > best_score:
-            best, best_score = axis, score
-    return best
+        order = loop_order(core, axes, tile, vector)
+    return Schedule(nest, vector, tile, order, unroll, by_batch)
 
 
-def _lane_score(nest: Nest, axis: Axis, reduces: list[Reduce]) -> float:
-    """How well sixteen neighbours along ``axis`` fill the lanes."""
-    extent = axis.extent if isinstance(axis.extent, int) else 4 * LANES
-    if extent < 2:
-        return 0.0
-    inner = axis not in nest.axes
-    if inner and any(axis not in r.axes for r in reduces):
-        return 0.0  # lanes of one reduction only: another would have to run without
-    fill = extent / (LANES * ceil(extent / LANES))
-    score = 0.0
-    for load in nest.loads:
-        steps = _step(load, axis)
-        score += {0: 0.4, 1: 2.0}.get(steps, -0.4)
-    if not inner:
-        for root in nest.roots:
-            score += 1.0 if root.index and factor_of(root.index[-1], axis) == 1 else -0.5
-    else:
-        score -= 0.5
-    return fill * (score + 3.0)
-
-
-def _step(load: Load, axis: Axis) -> int:
-    """0: the load does not move along the axis; 1: neighbours; 2: anything else."""
-    batch = load.buffer.batch
-    if batch is not None:
-        near = factor_of(load.index[batch], axis)
-        rest = [at for at in range(len(load.index)) if at != batch]
-        if any(axis in axes_of(load.index[at]) for at in rest):
-            return 2
-        return 2 if near not in (0, 1) else int(near)
-    place = linearise(load.index, load.buffer.shape)
-    step = factor_of(place, axis)
-    return 2 if step not in (0, 1) else int(step)
+def _scattered(nest: Nest, scatter: Scatter) -> Schedule:
+    """Lanes over neighbours in a row, where one place is meant for all of them."""
+    free = [axis for axis in nest.axes if axis != scatter.row and axis not in scatter.outer]
+    root = Load(nest.roots[0].buffer, nest.roots[0].index)
+    near = [axis for axis in free if step_along(root, axis) == 1]
+    vector = max(near, key=length, default=None)
+    ones = dict.fromkeys(nest.axes, 1)
+    return Schedule(nest, vector, ones, nest.axes, frozenset(), False, scatter)
 
 
 def _unrolled(
@@ -182,7 +151,9 @@ def _full_tiles(
             touched = axes_of(condition.index)
             inner = touched & set(core.axes)
             for axis in touched & set(nest.axes):
-                static = isinstance(axis.extent, int) and axis.extent <= 24
+                whole = axis.extent if isinstance(axis.extent, int) else MOST_POINTS + 1
+                whole *= prod(size for other, size in forced.items() if other != axis)
+                static = whole <= MOST_POINTS
                 if inner and inner <= unroll and static and axis != vector:
                     forced[axis] = int(axis.extent)  # type: ignore[arg-type]
                 elif inner:

@@ -13,13 +13,14 @@ from itertools import product as combinations
 from math import ceil
 
 from codegen.index import Axis
-from codegen.nest import LANES
+from codegen.nest import LANES, Root
 from codegen.schedule import Schedule
 from codegen.vector.address import Addressing, Env, Linear, Place, block_place
 from codegen.vector.builder import Builder, Value
 from codegen.vector.evaluate import Evaluator
 from codegen.vector.loops import Reductions
 from codegen.vector.memory import Memory
+from codegen.vector.push import Push
 from ir.dims import Size, evaluate
 
 
@@ -53,6 +54,8 @@ def blocks(axis: Axis) -> Size:
 
 def units(plan: Schedule, env: Mapping[str, int]) -> int:
     """How many units of work threads share, for the symbols' values in ``env``."""
+    if plan.scatter is not None:
+        return evaluate(plan.scatter.row.extent, env)
     if plan.by_batch:
         assert plan.vector is not None
         return ceil(evaluate(plan.vector.extent, env) / LANES)
@@ -85,7 +88,9 @@ class Kernel:
 
     def text(self, name: str) -> str:
         """The function's LLVM text; declarations are in ``self.b.declared``."""
-        if self.plan.by_batch:
+        if self.plan.scatter is not None:
+            Push(self.b, self.evaluator, self.memory, self.plan.scatter).text()
+        elif self.plan.by_batch:
             self._axis(self.plan.order, {}, {})
         else:
             self._regions()
@@ -241,11 +246,15 @@ class Kernel:
                 for axis, step in zip(axes, steps, strict=True)
             }
             points.append(Env(moved))
-        self.reductions.resolve([(root.value, env) for env in points for root in nest.roots])
+        for phase in dict.fromkeys(root.phase for root in nest.roots):
+            self._roots([root for root in nest.roots if root.phase == phase], points)
+
+    def _roots(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
+        self.reductions.resolve([(root.value, env) for env in points for root in roots])
         for env in points:
-            values = [evaluator.value(root.value, env) for root in nest.roots]
-            mask = evaluator.mask(env)
-            for root, value in zip(nest.roots, values, strict=True):
+            values = [self.evaluator.value(root.value, env) for root in roots]
+            mask = self.evaluator.mask(env)
+            for root, value in zip(roots, values, strict=True):
                 self.memory.store(root.buffer, root.index, env, value, mask)
 
     def _moved(self, place: Place, axis: Axis, step: int) -> Place:

@@ -50,7 +50,7 @@ def fingerprint(plan: Schedule) -> str:
         lines.append(f"{type(expr).__name__} {where} {below} {_content(own)}")
     for root in nest.roots:
         index = [str(part) for part in root.index]
-        lines.append(f"store {numbers[root.buffer]} {index} {seen[id(root.value)]}")
+        lines.append(f"store {numbers[root.buffer]} {index} {seen[id(root.value)]} {root.phase}")
     return "\n".join([*lines, _loops(plan, nest)])
 
 
@@ -72,7 +72,7 @@ def _loops(plan: Schedule, nest: Nest) -> str:
     tile = [(a.name, n) for a, n in plan.tile.items()]
     order = [a.name for a in plan.order]
     unroll = sorted(a.name for a in plan.unroll)
-    return f"{axes} {tile} {order} {unroll} {plan.vector} {plan.by_batch}"
+    return f"{axes} {tile} {order} {unroll} {plan.vector} {plan.by_batch} {plan.scatter is None}"
 
 
 def _digest(text: str) -> str:

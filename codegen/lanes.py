@@ -1,0 +1,113 @@
+"""A nest in, the axis whose sixteen neighbours fill the vector lanes out.
+
+The batch axis where there is one; for a contraction the axis along which its operands lie in
+rows; otherwise the axis that costs least, counting a vector load as one, a load lane by lane as
+sixteen, and arithmetic that does not depend on the axis as scalar.
+"""
+
+from __future__ import annotations
+
+from math import ceil, prod
+
+from codegen.index import Axis, axes_of, factor_of, linearise
+from codegen.nest import LANES, Apply, Load, Nest, Reduce, free_axes, walk
+
+GATHER = 1.5  # a load or a store of one lane, against one of a whole vector
+TILE = 6.0  # uses of an operand in a register tile
+ACROSS = 8.0  # adding up the lanes of one vector
+
+Memo = dict[int, frozenset[Axis]]
+
+
+def contiguous_axis(nest: Nest, load: Load) -> Axis | None:
+    """The axis of the nest along which a row-major array would be read neighbour by neighbour."""
+    place = linearise(load.index, load.buffer.shape)
+    for axis in nest.axes:
+        if factor_of(place, axis) == 1:
+            return axis
+    return None
+
+
+def contraction_axis(nest: Nest) -> Axis | None:
+    """Without a batch axis: the axis of a contraction along which operands lie in rows.
+
+    Where results lie in rows along one of them too, it is that one: an optimizer's update that is
+    fused reads and writes its state there. Otherwise the longest.
+    """
+    if nest.batch is not None:
+        return None
+    found = [contiguous_axis(nest, load) for load in nest.loads]
+    long = [a for a in found if a is not None and length(a) >= LANES // 2]
+    written = {contiguous_axis(nest, Load(root.buffer, root.index)) for root in nest.roots}
+    along = [axis for axis in long if axis in written and length(axis) >= 2 * LANES]
+    return max(along or long, key=length, default=None)
+
+
+def length(axis: Axis) -> int:
+    """The extent; a symbolic one is taken to be some vectors long."""
+    return axis.extent if isinstance(axis.extent, int) else 4 * LANES
+
+
+def vector_axis(nest: Nest, reduces: list[Reduce]) -> Axis | None:
+    """The lanes' axis; None where every axis has one step."""
+    if nest.batch is not None or nest.rows is not None:
+        return nest.batch or nest.rows
+    if any(r.kind.startswith("arg") for r in reduces):
+        allowed: frozenset[Axis] = frozenset(nest.axes)
+    else:
+        allowed = frozenset(nest.axes) | {a for r in reduces for a in r.axes}
+    costs = {
+        axis: _cost(nest, axis)
+        for axis in sorted(allowed, key=lambda a: a.name)
+        if length(axis) >= 2 and (axis in nest.axes or all(axis in r.axes for r in reduces))
+    }
+    return min(costs, key=lambda axis: costs[axis], default=None)
+
+
+def _cost(nest: Nest, axis: Axis) -> float:
+    """Steps of the machine with ``axis`` in the lanes."""
+    memo: Memo = {}
+    exprs = list(walk([root.value for root in nest.roots]))
+    vectors = ceil(length(axis) / LANES) / length(axis)  # steps for one element, ragged ends too
+    total = 0.0
+    often: dict[int, float] = {}  # how often a reduction's body reads what it loads
+    for reduce in (e for e in exprs if isinstance(e, Reduce)):
+        inside = _points(free_axes(reduce.body, memo) | frozenset(reduce.axes)) / TILE
+        often.update((id(e), inside) for e in walk([reduce.body]) if isinstance(e, Load))
+    for expr in exprs:
+        if isinstance(expr, Load):
+            points = max(_points(free_axes(expr, memo)), often.get(id(expr), 0.0))
+            total += _access(expr, axis, points, vectors)
+        elif isinstance(expr, Apply | Reduce):
+            around = free_axes(expr, memo)
+            if isinstance(expr, Reduce):
+                if axis in expr.axes:
+                    total += ACROSS * _points(around)
+                around |= frozenset(expr.axes)
+            total += _points(around) * (vectors if axis in around else 1.0)
+    for root in nest.roots:
+        total += _access(Load(root.buffer, root.index), axis, _points(nest.axes), vectors)
+    return total
+
+
+def _access(load: Load, axis: Axis, points: float, vectors: float) -> float:
+    step = step_along(load, axis)
+    return points * {0: 1.0, 1: vectors}.get(step, GATHER)
+
+
+def _points(axes: frozenset[Axis] | tuple[Axis, ...]) -> float:
+    return float(prod(length(axis) for axis in axes))
+
+
+def step_along(load: Load, axis: Axis) -> int:
+    """0: the load does not move along the axis; 1: neighbours; 2: anything else."""
+    batch = load.buffer.batch
+    if batch is not None:
+        near = factor_of(load.index[batch], axis)
+        rest = [at for at in range(len(load.index)) if at != batch]
+        if any(axis in axes_of(load.index[at]) for at in rest):
+            return 2
+        return 2 if near not in (0, 1) else int(near)
+    place = linearise(load.index, load.buffer.shape)
+    step = factor_of(place, axis)
+    return 2 if step not in (0, 1) else int(step)

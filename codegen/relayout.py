@@ -1,0 +1,131 @@
+"""A contraction's nest in, the operands that it should read in another order out.
+
+Vector lanes read neighbours, so each operand that moves along the lanes should lie with that axis
+innermost. Where the batch is in the lanes that is "lanes" order, or rows where it is the batch
+that is summed over; elsewhere it is a copy whose innermost dimension is the lanes' axis. A copy
+costs one pass over the operand, and pays where every element is used many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from codegen.index import Axis, Index, axes_of, factor_of, linearise, of_axis
+from codegen.lanes import contiguous_axis, contraction_axis, length
+from codegen.nest import LANES, Buffer, Expr, Load, Nest, Reduce, Root, free_axes, walk
+from ir.graph import Node
+
+SMALL_BATCH = 8  # below this many rows the lanes come from another axis
+REUSED = 12  # an operand whose elements are each used this often is worth a copy
+
+
+@dataclass(frozen=True)
+class Order:
+    """``kind`` "lanes" (the batch in blocks of sixteen), "rows" (row-major) or "inner" (that
+    dimension innermost), by ``axis``."""
+
+    kind: str
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Copy:
+    """A node's value once more, its dimensions stored as ``dims``; ``nest`` makes it."""
+
+    node: Node
+    buffer: Buffer
+    dims: tuple[int, ...]
+    nest: Nest
+
+    def load(self, index: tuple[Index, ...]) -> Load:
+        """The copy of the node's element at ``index``."""
+        return Load(self.buffer, tuple(index[at] for at in self.dims))
+
+
+def copy_of(node: Node, old: Buffer, order: Order, name: str) -> Copy:
+    """The copy of ``node``, which lies in ``old``, in another order."""
+    dims = tuple(range(node.type.rank))
+    if order.kind == "inner":
+        dims = (*(at for at in dims if at != order.axis), order.axis)
+    shape = tuple(node.shape[at] for at in dims)
+    new = Buffer(name, node.dtype, shape, order.axis if order.kind == "lanes" else None)
+    axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
+    index = tuple(of_axis(axis) for axis in axes)
+    words = {"rows": "row-major", "lanes": "lanes", "inner": f"dimension {order.axis} innermost"}
+    nest = Nest(
+        f"copy_{name}",
+        tuple(axes[at] for at in dims if axes[at].extent != 1),
+        (Root(new, tuple(index[at] for at in dims), Load(old, index)),),
+        None if order.kind == "inner" else axes[order.axis],
+        node.loc,
+        f"{old.name} in {words[order.kind]} order",
+    )
+    return Copy(node, new, dims, nest)
+
+
+def wanted_orders(
+    nest: Nest, owner: Mapping[Buffer, Node], tags: Mapping[Node, int | None]
+) -> dict[Node, Order]:
+    """What the contraction should read in which other order; ``tags`` are the batch axes."""
+    rows = contraction_axis(nest)
+    found: dict[Node, Order] = {}
+    for load in nest.loads:
+        node = owner[load.buffer]
+        if node in found or node.type.rank < 2:
+            continue
+        order = _batch_order(nest, load, tags[node], rows)
+        if order is None and rows is not None and load.buffer.batch is None:
+            order = _inner_order(nest, load, rows)
+        if order is not None:
+            found[node] = order
+    return found
+
+
+def _batch_order(nest: Nest, load: Load, tag: int | None, rows: Axis | None) -> Order | None:
+    """Lanes for an operand that keeps the batch, rows for one that is summed over it."""
+    if tag is None:
+        return None
+    size = load.buffer.shape[tag]
+    if isinstance(size, int) and size < SMALL_BATCH:
+        return None
+    lanes = load.buffer.batch is not None
+    if nest.batch is not None:
+        swap = not lanes and nest.batch in axes_of(load.index[tag])
+    elif rows is not None:
+        swap = lanes and contiguous_axis(nest, load) == rows
+    else:
+        swap = not lanes and bool(axes_of(load.index[tag]))
+    return Order("rows" if lanes else "lanes", tag) if swap else None
+
+
+def _inner_order(nest: Nest, load: Load, lanes: Axis) -> Order | None:
+    """The lanes' dimension innermost, where it is not and every element is used often."""
+    dims = [at for at, part in enumerate(load.index) if lanes in axes_of(part)]
+    if len(dims) != 1 or factor_of(load.index[dims[0]], lanes) != 1 or load.args:
+        return None
+    if factor_of(linearise(load.index, load.buffer.shape), lanes) == 1:
+        return None
+    return Order("inner", dims[0]) if _uses(nest, load) >= REUSED else None
+
+
+def _uses(nest: Nest, load: Load) -> float:
+    """How often the contractions of a nest read each element of a load's buffer."""
+    memo: dict[int, frozenset[Axis]] = {}
+    points = 0
+    for reduce in (e for e in _values(nest) if isinstance(e, Reduce)):
+        if any(e is load for e in walk([reduce.body])):
+            axes = free_axes(reduce.body, memo)
+            points = max(points, prod(length(axis) for axis in axes))
+    size = prod(s if isinstance(s, int) else 4 * LANES for s in load.buffer.shape)
+    return points / max(size, 1)
+
+
+def _values(nest: Nest) -> list[Expr]:
+    return list(walk([root.value for root in nest.roots]))
+
+
+def order_name(order: Order) -> str:
+    """A word for buffers' names."""
+    return f"by{order.axis}" if order.kind == "inner" else order.kind
