@@ -60,10 +60,11 @@ def plan_kernels(
     spelling: str = "vector",
 ) -> tuple[Kernels, Sequence[Schedule]]:
     """The nests of an already simplified graph, each with its schedule."""
-    kernels = build_nests(graph, donated, batch_inputs)
+    vectors = spelling == "vector"
+    kernels = build_nests(graph, donated, batch_inputs, vectors)
     target = host()
     registers = target.vector_registers * target.vector_bits // 512  # sixteen lanes of float32
-    return kernels, [schedule(nest, registers, spelling == "vector") for nest in kernels.nests]
+    return kernels, [schedule(nest, registers, vectors) for nest in kernels.nests]
 
 
 def dim_slots(graph: Graph) -> dict[str, int]:

@@ -15,8 +15,9 @@ from math import prod
 from types import MappingProxyType
 from typing import TypeAlias
 
-from codegen.index import Axis
-from codegen.lower import overlaps
+from codegen.index import ZERO, Axis, of_axis
+from codegen.lower import Lowering, overlaps
+from codegen.nest import Buffer, Load, Reduce, walk
 from ir.dims import Size
 from ir.graph import Graph, Node
 
@@ -24,6 +25,7 @@ VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad"
 SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
 PUTS = frozenset({"put_add", "put_along"})  # they add to their result, which nobody may change
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
+FEWEST_ROWS = 8  # that a kernel over rows should have
 READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
 MOST_PHASES = 16  # of a strided fold, each with code of its own
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
@@ -45,6 +47,7 @@ class Cluster:
     reason: str = ""
     alone: Node | None = None  # a scan or a call-out: nothing joins it
     phases: dict[Axis, int] = field(default_factory=dict)  # an axis counts every so many elements
+    rows: Rows | None = None  # what lies along each point, where reductions make the point
 
     @property
     def inlined(self) -> frozenset[Node]:
@@ -52,10 +55,13 @@ class Cluster:
 
 
 class Fusion:
-    """Assigns every node of a graph to a cluster or leaves it free to be inlined."""
+    """Assigns every node of a graph to a cluster or leaves it free to be inlined.
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    ``rows``: whether the emitter can store, inside a kernel of reductions, what they go over.
+    """
+
+    def __init__(self, graph: Graph, rows: bool = False) -> None:
+        self.graph, self.rows = graph, rows
         self.users = graph.users()
         self.outputs = set(graph.outputs)
         self.clusters: list[Cluster] = []
@@ -67,12 +73,24 @@ class Fusion:
 
     def stored(self, cluster: Cluster) -> list[Node]:
         """The members that someone outside reads."""
-        return [
-            node
-            for node in cluster.members
-            if node in self.outputs
-            or any(self.member.get(u) != cluster.number for u in self.users[node])
-        ]
+        return [node for node in cluster.members if self._escapes(node, cluster.number)]
+
+    def _escapes(self, node: Node, number: int) -> bool:
+        """Whether another kernel reads ``node``, itself or through nodes computed in passing."""
+        if node in self.outputs:
+            return True
+        stack, seen = list(self.users[node]), set[Node]()
+        while stack:
+            user = stack.pop()
+            if user in seen:
+                continue
+            seen.add(user)
+            home = self.member.get(user)
+            if home is None:
+                stack += self.users[user]
+            elif home != number:
+                return True
+        return False
 
     def _place(self, node: Node) -> None:
         self.home[node] = max((self.home[source] for source in node.inputs), default=-1)
@@ -81,11 +99,11 @@ class Fusion:
         if node.op.family in ("loop", "factor"):
             self._place_alone(node)
         elif self._is_core(node):
-            if not self._join_sibling(node) and not self._join_pool(node):
+            if not (self._join_sibling(node) or self._join_pool(node) or self._join_row(node)):
                 self._start_core(node)
         elif self._is_cropped(node):
             pass  # computed where its crop is
-        elif not self._attach(node) and self._must_store(node):
+        elif not self._attach(node) and self._must_store(node) and not self._join_row(node):
             self._join_light(node)
 
     def _is_cropped(self, node: Node) -> bool:
@@ -130,6 +148,8 @@ class Fusion:
         cluster.core.append(node)
         if fold is not node:
             cluster.inner[fold] = None
+        if self.rows and node.op.family == "reduction":
+            cluster.rows = rows_of(node)
 
     def _add(self, cluster: Cluster, node: Node, places: Places) -> None:
         cluster.members[node] = places
@@ -196,6 +216,50 @@ class Fusion:
         cluster.shape = node.shape
         cluster.core = [node]
         self._add(cluster, node, tuple(a if a.extent != 1 else None for a in cluster.axes))
+        return True
+
+    def _join_row(self, node: Node) -> bool:
+        """Join reductions over the same rows, where what is read of them is of one's own row.
+
+        A reduction goes over the row once more; an element of the row is stored on the way.
+        """
+        number = self.home[node]
+        rows = self.clusters[number].rows if number >= 0 else None
+        if rows is None:
+            return False
+        cluster = self.clusters[number]
+        reduces = node.op.family == "reduction"
+        whole = node.inputs[0] if reduces else node
+        if whole.shape != rows.shape or node.op.name.startswith("arg"):
+            return False
+        if reduces and tuple(node.attrs["axes"]) != rows.axes:
+            return False
+        if not reduces and node.op.family != "elementwise":
+            return False
+        places = cluster.members[cluster.core[0]] if reduces else rows.places(cluster)
+        if not self._reads_own_row(cluster, node, places):
+            return False
+        self._add(cluster, node, places)
+        if reduces:
+            cluster.core.append(node)
+        return True
+
+    def _reads_own_row(self, cluster: Cluster, node: Node, places: Places) -> bool:
+        known = (*self.graph.inputs, *self.member)
+        probes = {n: Buffer("probe", n.dtype, n.shape) for n in known}
+        assert cluster.rows is not None
+        probe = Lowering(probes, rows={node: cluster.rows.within})
+        index = tuple(ZERO if p is None else of_axis(p) for p in places)
+        owner = {buffer: n for n, buffer in probes.items()}
+        for expr in walk([probe.element(node, index)]):
+            if isinstance(expr, Reduce) and expr.axes != cluster.rows.within:
+                return False
+            if isinstance(expr, Load):
+                own = cluster.members.get(owner[expr.buffer])
+                if own is None:
+                    continue
+                if expr.index != tuple(ZERO if p is None else of_axis(p) for p in own):
+                    return False
         return True
 
     def _only_pooled(self, cluster: Cluster, window: Node) -> bool:
@@ -315,6 +379,34 @@ def stands_alone(node: Node) -> bool:
     return node.op.name == "scan" or node.op.family == "factor"
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The arrays of ``shape`` that a cluster's reductions go over, along ``axes``."""
+
+    shape: tuple[Size, ...]
+    axes: tuple[int, ...]
+    within: tuple[Axis, ...]  # the loops along a row
+
+    def places(self, cluster: Cluster) -> Places:
+        """Where an element of such an array lies: its row, and its place within."""
+        outer, inner = iter(cluster.members[cluster.core[0]]), iter(self.within)
+        found = [next(inner if at in self.axes else outer) for at in range(len(self.shape))]
+        return tuple(None if a is None or a.extent == 1 else a for a in found)
+
+
+def rows_of(node: Node) -> Rows | None:
+    """The rows of a reduction; None where there are too few of them to share among threads."""
+    source, axes = node.inputs[0], tuple(node.attrs["axes"])
+    rows = prod(size for size in node.shape if isinstance(size, int))
+    static = all(isinstance(size, int) for size in node.shape)
+    if node.op.name.startswith("arg") or (static and rows < FEWEST_ROWS) or 0 in source.shape:
+        return None
+    if any(source.shape[at] == 1 for at in axes):
+        return None
+    within = tuple(Axis(f"w{at}", source.shape[at]) for at in axes)
+    return Rows(source.shape, axes, within)
+
+
 def contraction_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
     """The dot whose result only ``fold`` reads, through transposes."""
     (node,) = fold.inputs
@@ -372,6 +464,6 @@ def _strides(node: Node, fold: Node) -> dict[int, int]:
     return found if prod(found.values()) <= MOST_PHASES else {}
 
 
-def fuse(graph: Graph) -> Fusion:
-    """Plan the clusters of ``graph``."""
-    return Fusion(graph)
+def fuse(graph: Graph, rows: bool = False) -> Fusion:
+    """Plan the clusters of ``graph``; ``rows`` as for ``Fusion``."""
+    return Fusion(graph, rows)

@@ -52,7 +52,10 @@ class Lowering:
         buffers: Mapping[Node, Buffer],
         inline: frozenset[Node] = frozenset(),
         copies: Mapping[Node, Copy] | None = None,
+        rows: Mapping[Node, tuple[Axis, ...]] | None = None,
     ) -> None:
+        """``rows``: reductions that share the loops along a row, and those loops."""
+        self._rows = rows or {}
         self._buffers, self._inline, self._copies = buffers, inline, copies or {}
         self.loaded: dict[Buffer, Node] = {}  # a donated buffer holds two nodes, one at a time
         self._memo: dict[tuple[Node, At], Expr] = {}
@@ -85,6 +88,10 @@ class Lowering:
         if key not in self._siblings:
             self._siblings[key] = {a: self.axis(source.shape[a]) for a in axes}
         return self._siblings[key]
+
+    def row_axes(self, node: Node) -> dict[int, Axis]:
+        """The loops along the row that a reduction shares with others of its kernel."""
+        return dict(zip(node.attrs["axes"], self._rows.get(node, ()), strict=False))
 
     def axis(self, extent: object) -> Axis:
         """A fresh reduction axis."""
@@ -290,7 +297,7 @@ def _reduction(low: Lowering, node: Node, at: At) -> Expr:
     source = node.inputs[0]
     index: list[Index] = []
     kept = iter(at)
-    where = low.sibling_axes(source, tuple(node.attrs["axes"]), at)
+    where = low.row_axes(node) or low.sibling_axes(source, tuple(node.attrs["axes"]), at)
     for a in range(source.type.rank):
         index.append(of_axis(where[a]) if a in where else next(kept))
     opened = [where[a] for a in node.attrs["axes"]]

@@ -175,12 +175,14 @@ class Root:
     """``buffer[index] = value`` at every point of the nest.
 
     Roots of different ``phase`` have nothing in common: they are computed one after the other.
+    ``within`` are loops of reductions: the root is stored at each of their points too.
     """
 
     buffer: Buffer
     index: tuple[Index, ...]
     value: Expr
     phase: int = 0
+    within: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,10 +51,15 @@ class Kernels:
     calls: tuple[Call, ...] = ()
 
 
-def build_nests(graph: Graph, donated: Mapping[int, int], batch_inputs: Collection[int]) -> Kernels:
-    """Plan the kernels of ``graph``."""
+def build_nests(
+    graph: Graph,
+    donated: Mapping[int, int],
+    batch_inputs: Collection[int],
+    rows: bool = False,
+) -> Kernels:
+    """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows."""
     graph = with_halos(graph)
-    return _Planner(graph, donated, batch_axes(graph, batch_inputs)).plan()
+    return _Planner(graph, donated, batch_axes(graph, batch_inputs), rows=rows).plan()
 
 
 class _Planner:
@@ -65,9 +70,11 @@ class _Planner:
         tags: Mapping[Node, int | None],
         names: set[str] | None = None,
         prefix: str = "",
+        rows: bool = False,
     ) -> None:
         self.graph, self.donated = graph, donated
-        self.fusion = fuse(graph)
+        self.fusion = fuse(graph, rows)
+        self.rows = rows
         self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
         self.copies: dict[tuple[Node, Order], Copy] = {}
@@ -185,7 +192,8 @@ class _Planner:
             known = (*self.graph.inputs, *self.fusion.member)
             self.probes = {n: Buffer("probe", n.dtype, n.shape) for n in known}
         own = self.probes[target]
-        probe = Lowering(self.probes, cluster.inlined)
+        rows = dict.fromkeys(cluster.core, cluster.rows.within) if cluster.rows else {}
+        probe = Lowering(self.probes, cluster.inlined, rows=rows)
         values = []
         for member in self.fusion.stored(cluster):
             values += [probe.element(member, index) for index in _points(cluster, member)]
@@ -245,7 +253,7 @@ class _Planner:
         body = with_halos(run_passes(scan.attrs["body"].graph))
         tags: dict[Node, int | None] = dict.fromkeys(body.nodes)
         prefix = f"{self.prefix}turn{len(self.loops)}_"
-        turn = _Planner(body, {}, tags, self.names, prefix).plan()
+        turn = _Planner(body, {}, tags, self.names, prefix, self.rows).plan()
         items: dict[int, Buffer] = {
             node.attrs["index"]: self.buffers[node] for node in self.fusion.users[scan]
         }
@@ -290,13 +298,16 @@ class _Planner:
         self, cluster: Cluster, copies: Mapping[Node, Copy]
     ) -> tuple[Nest, Mapping[Buffer, Node]]:
         """The cluster's nest, and whose value each buffer holds that it reads."""
-        lowering = Lowering(self.buffers, cluster.inlined, copies)
+        within = cluster.rows.within if cluster.rows else ()
+        rows = dict.fromkeys(cluster.core, within)
+        lowering = Lowering(self.buffers, cluster.inlined, copies, rows)
         stored = self.fusion.stored(cluster)
         roots = []
         for node in stored:
             for phase, index in enumerate(_points(cluster, node)):
                 value = lowering.element(node, index)
-                roots.append(Root(self.buffers[node], index, value, phase))
+                loops = within if cluster.rows and _is_along(cluster, node) else ()
+                roots.append(Root(self.buffers[node], index, value, phase, loops))
         batch = self._batch_axis(cluster)
         first = (cluster.core or stored)[0]
         nest = Nest(
@@ -319,7 +330,8 @@ class _Planner:
             if tag is None or places[tag] is None:
                 continue
             axis = places[tag]
-            assert axis is not None
+            if axis not in cluster.axes:
+                continue
             if not isinstance(axis.extent, int) or axis.extent >= SMALL_BATCH:
                 return axis
         return None
@@ -333,6 +345,12 @@ def _fixed_copies(turn: Kernels, scan: Node) -> list[Nest]:
     """The copies that one turn makes of what no turn changes."""
     fixed = turn.inputs[scan.attrs["carries"] + scan.attrs["slices"] :]
     return [n for n in turn.nests if n.is_copy and all(e.buffer in fixed for e in n.loads)]
+
+
+def _is_along(cluster: Cluster, node: Node) -> bool:
+    """Whether ``node`` has an element for every place along a row, not one for the row."""
+    assert cluster.rows is not None
+    return node.shape == cluster.rows.shape and node not in cluster.core
 
 
 def _points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:

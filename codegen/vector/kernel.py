@@ -250,11 +250,13 @@ class Kernel:
             self._roots([root for root in nest.roots if root.phase == phase], points)
 
     def _roots(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
-        self.reductions.resolve([(root.value, env) for env in points for root in roots])
+        plain = [root for root in roots if not root.within]
+        along = [(root, env) for env in points for root in roots if root.within]
+        self.reductions.resolve([(root.value, env) for env in points for root in plain], along)
         for env in points:
-            values = [self.evaluator.value(root.value, env) for root in roots]
+            values = [self.evaluator.value(root.value, env) for root in plain]
             mask = self.evaluator.mask(env)
-            for root, value in zip(roots, values, strict=True):
+            for root, value in zip(plain, values, strict=True):
                 self.memory.store(root.buffer, root.index, env, value, mask)
 
     def _moved(self, place: Place, axis: Axis, step: int) -> Place:

@@ -20,6 +20,7 @@ from codegen.nest import (
     Load,
     Position,
     Reduce,
+    Root,
     SizeValue,
     identity_of,
 )
@@ -41,22 +42,38 @@ class Reductions:
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
+        self.along: list[tuple[Root, Env]] = []  # stored in the open loops
         self.b, self.plan, self.addressing = evaluator.b, evaluator.plan, evaluator.addressing
 
-    def resolve(self, wanted: Sequence[tuple[Expr, Env]]) -> None:
-        """Compute every reduction that ``wanted`` needs, innermost first."""
+    def resolve(
+        self, wanted: Sequence[tuple[Expr, Env]], along: Sequence[tuple[Root, Env]] = ()
+    ) -> None:
+        """Compute every reduction that ``wanted`` needs, innermost first.
+
+        ``along`` are roots to be stored inside loops of reductions: each in the first such loop
+        before which all that it needs is known, or else in a loop of its own.
+        """
+        inner = [(e, env) for root, env in along for e in _reductions(root.value)]
+        left = list(along)
         while True:
             ready: dict[Key, Instance] = {}
             seen: set[Key] = set()
-            for expr, env in wanted:
+            for expr, env in (*wanted, *inner):
                 self._collect(expr, env, ready, seen)
             if not ready:
-                return
+                break
             groups: dict[tuple[Axis, ...], list[tuple[Key, Instance]]] = {}
             for key, instance in ready.items():
                 groups.setdefault(instance[0].axes, []).append((key, instance))
             for axes, members in groups.items():
-                self._reduce(axes, members)
+                left = self._reduce(axes, members, left)
+        while left:
+            left = self._reduce(left[0][0].within, [], left)
+
+    def _known(self, root: Root, env: Env) -> bool:
+        """Whether every reduction that a root needs has been computed."""
+        keys = [self.evaluator.key(e, env) for e in _reductions(root.value)]
+        return all(self.b.recall(key) is not None for key in keys)
 
     def _collect(self, expr: Expr, env: Env, ready: dict[Key, Instance], seen: set[Key]) -> None:
         if isinstance(expr, Const | Load | Position | SizeValue):
@@ -91,10 +108,19 @@ class Reductions:
         if len(ready) == before and not pending:
             ready[key] = (expr, env)
 
-    def _reduce(self, axes: tuple[Axis, ...], members: list[tuple[Key, Instance]]) -> None:
-        """One loop nest for reductions over the same axes; remembers each result."""
+    def _reduce(
+        self,
+        axes: tuple[Axis, ...],
+        members: list[tuple[Key, Instance]],
+        along: list[tuple[Root, Env]],
+    ) -> list[tuple[Root, Env]]:
+        """One loop nest for reductions over the same axes; remembers each result.
+
+        Stores the roots ``along`` these axes that can be, and gives back the others.
+        """
         vector = self.plan.vector
-        members = self._streamed(members)
+        members = self._streamed(members) if members else []
+        self.along = [r for r in along if r[0].within == axes and self._known(*r)]
         states: list[Value] = []
         accumulators = []
         for _, (expr, _) in members:
@@ -115,6 +141,8 @@ class Reductions:
             at += accumulator.width
             total = accumulator.finish(state, across=vector in axes)
             self.b.remember(key, total, self.b.depth)
+        done, self.along = self.along, []
+        return [r for r in along if r not in done]
 
     def _streamed(self, members: list[tuple[Key, Instance]]) -> list[tuple[Key, Instance]]:
         """Instances that share an operand side by side: the operand with the most values streams
@@ -198,8 +226,9 @@ class Reductions:
     def _split(self, instances: list[Instance]) -> set[Axis]:
         """Reduction axes that index the batch of a lanes buffer."""
         found: set[Axis] = set()
-        for expr, _ in instances:
-            for load in _loads(expr.body):
+        bodies = [expr.body for expr, _ in instances] + [root.value for root, _ in self.along]
+        for body in bodies:
+            for load in _loads(body):
                 if load.buffer.batch is not None:
                     found |= axes_of(load.index[load.buffer.batch])
         return found
@@ -265,7 +294,19 @@ class Reductions:
             state = states[at : at + accumulator.width]
             at += accumulator.width
             out += self._accumulate(expr, env.with_places(places), accumulator, state, axes)
+        self._store_along(places)
         return out
+
+    def _store_along(self, places: dict[Axis, Place]) -> None:
+        """The roots that are stored at this point of the loops."""
+        floor = self.evaluator.floor
+        self.evaluator.floor = self.b.depth
+        at = [(root, env.with_places(places)) for root, env in self.along]
+        values = [self.evaluator.value(root.value, env) for root, env in at]
+        for (root, env), value in zip(at, values, strict=True):
+            mask = self.evaluator.mask(env)
+            self.evaluator.memory.store(root.buffer, root.index, env, value, mask)
+        self.evaluator.floor = floor
 
     def _accumulate(
         self,

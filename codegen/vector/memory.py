@@ -30,7 +30,7 @@ class Memory:
         floor = floor if buffer.shape else 0
         scalars = tuple(g for g in env.guards if not g.is_vector)
         vectors = [g for g in env.guards if g.is_vector]
-        if mask is not None and at.varies and buffer.batch is None:
+        if mask is not None and at.varies and not self._is_padded(buffer, index, env):
             vectors.append(mask)
         if not at.varies:
             return self._bool(buffer, self._one(buffer, at, scalars, floor))
@@ -52,7 +52,7 @@ class Memory:
             self.b.effect(f"store {value.type} {{0}}, ptr {{1}}", value, self._address(buffer, at))
             return
         value = spread(self.b, value)
-        mask = None if buffer.batch is not None else mask
+        mask = None if self._is_padded(buffer, index, env) else mask
         if at.step == 1 and not at.extra:
             pointer = self._address(buffer, at)
             if mask is None:
@@ -61,6 +61,12 @@ class Memory:
                 self._masked_store(value, pointer, mask)
             return
         self._scatter(buffer, at, value, mask)
+
+    def _is_padded(self, buffer: Buffer, index: tuple[Index, ...], env: Env) -> bool:
+        """Whether lanes that do not exist have room of their own: those of the batch do."""
+        return buffer.batch is not None and (
+            self.addressing.linear(index[buffer.batch], env).varies
+        )
 
     # -- addresses --------------------------------------------------------------------------
 

@@ -50,7 +50,9 @@ def fingerprint(plan: Schedule) -> str:
         lines.append(f"{type(expr).__name__} {where} {below} {_content(own)}")
     for root in nest.roots:
         index = [str(part) for part in root.index]
-        lines.append(f"store {numbers[root.buffer]} {index} {seen[id(root.value)]} {root.phase}")
+        within = [(a.name, a.extent) for a in root.within]
+        where = f"{numbers[root.buffer]} {index} {root.phase} {within}"
+        lines.append(f"store {where} {seen[id(root.value)]}")
     return "\n".join([*lines, _loops(plan, nest)])
 
 

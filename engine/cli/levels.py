@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from codegen.compile import compile_graph, dim_slots
+from codegen.compile import compile_graph, dim_slots, plan_kernels
 from codegen.decisions import print_clusters
 from codegen.native import emit_asm
 from codegen.portable import emit_source
@@ -96,8 +96,14 @@ def loops_text(request: Request) -> str:
 
 def numba_text(request: Request) -> str:
     """Every kernel as a Numba module."""
-    dims = dim_slots(request.draft.graph)
-    parts = [emit_source(plan, plan.nest.name, dims) for plan in request.plans()]
+    request.plans()
+    draft = request.draft
+    dims = dim_slots(draft.graph)
+    _, plans = plan_kernels(
+        run_passes(draft.graph), draft.donated, batch_inputs(draft), spelling="numba"
+    )
+    chosen = [plan for plan in plans if request.kernel in plan.nest.name]
+    parts = [emit_source(plan, plan.nest.name, dims) for plan in chosen]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
