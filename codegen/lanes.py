@@ -13,6 +13,7 @@ from codegen.index import Axis, axes_of, factor_of, linearise
 from codegen.nest import LANES, Apply, Load, Nest, Reduce, free_axes, walk
 
 GATHER = 1.5  # a load or a store of one lane, against one of a whole vector
+MUCH = 2.0  # the batch in the lanes, so that threads keep to their rows, may cost so much more
 TILE = 6.0  # uses of an operand in a register tile
 ACROSS = 8.0  # adding up the lanes of one vector
 
@@ -50,7 +51,7 @@ def length(axis: Axis) -> int:
 
 def vector_axis(nest: Nest, reduces: list[Reduce]) -> Axis | None:
     """The lanes' axis; None where every axis has one step."""
-    if nest.batch is not None or nest.rows is not None:
+    if nest.rows is not None or (nest.batch is not None and nest.contracts):
         return nest.batch or nest.rows
     if any(r.kind.startswith("arg") for r in reduces):
         allowed: frozenset[Axis] = frozenset(nest.axes)
@@ -61,7 +62,10 @@ def vector_axis(nest: Nest, reduces: list[Reduce]) -> Axis | None:
         for axis in sorted(allowed, key=lambda a: a.name)
         if length(axis) >= 2 and (axis in nest.axes or all(axis in r.axes for r in reduces))
     }
-    return min(costs, key=lambda axis: costs[axis], default=None)
+    best = min(costs, key=lambda axis: costs[axis], default=None)
+    if nest.batch in costs and costs[nest.batch] < MUCH * costs[best or nest.batch]:
+        return nest.batch
+    return best
 
 
 def _cost(nest: Nest, axis: Axis) -> float:

@@ -190,7 +190,8 @@ class Nest:
     """One kernel: for every point of ``axes`` store every root.
 
     ``batch`` is the axis that runs over the batch, if one does; ``rows`` the axis along which
-    operands were laid out for the lanes; ``comment`` says what is fused.
+    operands were laid out for the lanes; ``contracts`` says that it is a contraction's, and
+    ``comment`` what is fused.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Nest:
     loc: Location | None = None
     comment: str = ""
     rows: Axis | None = None
+    contracts: bool = False
 
     @property
     def is_copy(self) -> bool:

@@ -29,6 +29,7 @@ from codegen.relayout import (
     order_name,
     wanted_orders,
 )
+from codegen.split import split_sums
 from ir.dims import Size
 from ir.errors import UnsupportedError
 from ir.graph import Graph, Node
@@ -58,7 +59,7 @@ def build_nests(
     rows: bool = False,
 ) -> Kernels:
     """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows."""
-    graph = with_halos(graph)
+    graph = with_halos(split_sums(graph))
     return _Planner(graph, donated, batch_axes(graph, batch_inputs), rows=rows).plan()
 
 
@@ -317,6 +318,7 @@ class _Planner:
             batch,
             first.loc,
             _comment(cluster),
+            contracts=_is_contraction(cluster),
         )
         return nest, lowering.loaded
 

@@ -1,0 +1,94 @@
+"""A graph in, the same graph with its long sums in two stages out.
+
+A sum of many elements into few results would run on one thread, and one accumulator that has
+grown large loses the small. So equal parts are summed first, by all threads, and then the parts.
+The parts depend on the sizes alone: results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from ir import make
+from ir.graph import Graph, Node, rebuild, with_inputs
+
+PART = 4096  # elements that one accumulator (of sixteen lanes) sums up
+LONG = 16384  # elements of a sum that is worth two stages
+FEW = 8  # results that do not occupy the threads
+INACCURATE = 1 << 17  # elements of a sum that needs two stages whatever the number of results
+
+
+def split_sums(graph: Graph) -> Graph:
+    """``graph`` with long sums (and dots of whole arrays) in stages."""
+
+    def replace(node: Node, inputs: tuple[Node, ...]) -> Node:
+        new = with_inputs(node, inputs)
+        found = _split(new)
+        if found is None:
+            return new
+        return Node(found.op, found.inputs, found.attrs, found.type, node.loc)
+
+    return rebuild(graph, replace)
+
+
+def _split(node: Node) -> Node | None:
+    if node.op.name == "dot" and not node.shape:
+        return _split_dot(node)
+    if node.op.name != "sum":
+        return None
+    (x,), axes = node.inputs, node.attrs["axes"]
+    sizes = [x.shape[axis] for axis in axes]
+    known = prod(size for size in sizes if isinstance(size, int))
+    static = all(isinstance(size, int) for size in sizes)
+    results = prod(size for size in node.shape if isinstance(size, int))
+    few = results < FEW and all(isinstance(size, int) for size in node.shape)
+    if known < (LONG if static else PART) or not (few or known > INACCURATE):
+        return None
+    first, rest = axes[0], axes[1:]
+    inner = prod(size for size in sizes[1:] if isinstance(size, int))
+    if rest and inner >= PART // 16 and (not isinstance(sizes[0], int) or sizes[0] >= FEW):
+        parts = make.sum(x, rest)
+        total = make.sum(parts, (first,))
+        return _split(total) or total
+    return _cut(x, axes)
+
+
+def _split_dot(node: Node) -> Node | None:
+    """The product of two whole arrays of one order: a sum like any other."""
+    a, b = node.inputs
+    left, right = node.attrs["contract"]
+    if tuple(left) != tuple(right) or tuple(left) != tuple(range(a.type.rank)):
+        return None
+    if prod(size for size in a.shape if isinstance(size, int)) < LONG:
+        return None
+    return _split(make.sum(make.mul(a, b), tuple(range(a.type.rank))))
+
+
+def _cut(x: Node, axes: tuple[int, ...]) -> Node | None:
+    """The longest of ``axes`` in parts, and what is left over after the last whole one."""
+    sizes = {a: size for a in axes if isinstance(size := x.shape[a], int)}
+    if len(sizes) < len(axes):
+        return None
+    first = max(sizes, key=lambda a: sizes[a])
+    size = sizes[first]
+    part = max(1, PART * size // prod(sizes.values()))
+    count = size // part
+    if count < FEW:
+        return None
+    whole = count * part
+    main = x if whole == size else _rows(x, first, 0, whole)
+    shape = (*x.shape[:first], count, part, *x.shape[first + 1 :])
+    moved = tuple(axis + (axis >= first) for axis in axes)  # the part, and the other axes
+    parts = make.sum(make.reshape(main, shape), moved)
+    kept = first - sum(axis < first for axis in axes)
+    total = make.sum(parts, (kept,))
+    total = _split(total) or total
+    if whole == size:
+        return total
+    return make.add(total, make.sum(_rows(x, first, whole, size), axes))
+
+
+def _rows(x: Node, axis: int, start: int, stop: int) -> Node:
+    low, high = [0] * x.type.rank, list(x.shape)
+    low[axis], high[axis] = start, stop
+    return make.slice(x, low, high, (1,) * x.type.rank)
