@@ -352,7 +352,7 @@ def _fixed_copies(turn: Kernels, scan: Node) -> list[Nest]:
 def _is_along(cluster: Cluster, node: Node) -> bool:
     """Whether ``node`` has an element for every place along a row, not one for the row."""
     assert cluster.rows is not None
-    return node.shape == cluster.rows.shape and node not in cluster.core
+    return any(place in cluster.rows.within for place in cluster.members[node])
 
 
 def _points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:

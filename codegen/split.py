@@ -14,7 +14,7 @@ from ir.graph import Graph, Node, rebuild, with_inputs
 
 PART = 4096  # elements that one accumulator (of sixteen lanes) sums up
 LONG = 16384  # elements of a sum that is worth two stages
-FEW = 8  # results that do not occupy the threads
+FEW = 4  # results that do not occupy the threads
 INACCURATE = 1 << 17  # elements of a sum that needs two stages whatever the number of results
 
 
@@ -73,7 +73,7 @@ def _cut(x: Node, axes: tuple[int, ...]) -> Node | None:
     size = sizes[first]
     part = max(1, PART * size // prod(sizes.values()))
     count = size // part
-    if count < FEW:
+    if count < 2 * FEW:
         return None
     whole = count * part
     main = x if whole == size else _rows(x, first, 0, whole)
