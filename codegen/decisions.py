@@ -6,7 +6,8 @@ buffers that a kernel touches. They are estimates, not measurements.
 
 from __future__ import annotations
 
-from codegen.fuse import Cluster, Fusion
+from codegen.cluster import Cluster
+from codegen.fuse import Fusion
 from codegen.nest import Nest
 from codegen.program import Program
 from ir.dims import Size, product

@@ -9,49 +9,21 @@ reads. Cluster ``k`` reads only from clusters before it, so there is never a cyc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import prod
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeAlias
 
+from codegen.cluster import Cluster, Places, rows_of
 from codegen.index import ZERO, Axis, of_axis
 from codegen.lower import Lowering, overlaps
 from codegen.nest import Buffer, Load, Reduce, walk
-from ir.dims import Size
+from codegen.patterns import crop_of, is_halo, stands_alone, strides_of
 from ir.graph import Graph, Node
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
 SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
 PUTS = frozenset({"put_add", "put_along"})  # they add to their result, which nobody may change
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
-FEWEST_ROWS = 8  # that a kernel over rows should have
-READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
-MOST_PHASES = 16  # of a strided fold, each with code of its own
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
-
-Users: TypeAlias = Mapping[Node, Sequence[Node]]
-Places = tuple[Axis | None, ...]  # for each dimension of a node the cluster axis it lies on
-
-
-@dataclass
-class Cluster:
-    """The nodes of one kernel while it is being planned."""
-
-    number: int
-    axes: tuple[Axis, ...]
-    shape: tuple[Size, ...]
-    core: list[Node] = field(default_factory=list)
-    members: dict[Node, Places] = field(default_factory=dict)
-    inner: dict[Node, None] = field(default_factory=dict)  # computed inside, no longer attachable
-    reason: str = ""
-    alone: Node | None = None  # a scan or a call-out: nothing joins it
-    phases: dict[Axis, int] = field(default_factory=dict)  # an axis counts every so many elements
-    rows: Rows | None = None  # what lies along each point, where reductions make the point
-
-    @property
-    def inlined(self) -> frozenset[Node]:
-        return frozenset(self.members) | self.inner.keys()
 
 
 class Fusion:
@@ -144,7 +116,7 @@ class Fusion:
 
     def _start_core(self, node: Node) -> None:
         fold = node.inputs[0] if node.op.name == "slice" else node
-        cluster = self._start(node, f"core {fold.op.name}", _strides(node, fold))
+        cluster = self._start(node, f"core {fold.op.name}", strides_of(node, fold))
         cluster.core.append(node)
         if fold is not node:
             cluster.inner[fold] = None
@@ -372,96 +344,6 @@ class Fusion:
             else:
                 found[user] = found.get(user, False) or expands
         return list(found.items())
-
-
-def stands_alone(node: Node) -> bool:
-    """Whether ``node`` reads its operands whole, from memory."""
-    return node.op.name == "scan" or node.op.family == "factor"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The arrays of ``shape`` that a cluster's reductions go over, along ``axes``."""
-
-    shape: tuple[Size, ...]
-    axes: tuple[int, ...]
-    within: tuple[Axis, ...]  # the loops along a row
-
-    def places(self, cluster: Cluster) -> Places:
-        """Where an element of such an array lies: its row, and its place within."""
-        outer, inner = iter(cluster.members[cluster.core[0]]), iter(self.within)
-        found = [next(inner if at in self.axes else outer) for at in range(len(self.shape))]
-        return tuple(None if a is None or a.extent == 1 else a for a in found)
-
-
-def rows_of(node: Node) -> Rows | None:
-    """The rows of a reduction; None where there are too few of them to share among threads."""
-    source, axes = node.inputs[0], tuple(node.attrs["axes"])
-    rows = prod(size for size in node.shape if isinstance(size, int))
-    static = all(isinstance(size, int) for size in node.shape)
-    if node.op.name.startswith("arg") or (static and rows < FEWEST_ROWS) or 0 in source.shape:
-        return None
-    if any(source.shape[at] == 1 for at in axes):
-        return None
-    within = tuple(Axis(f"w{at}", source.shape[at]) for at in axes)
-    return Rows(source.shape, axes, within)
-
-
-def contraction_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
-    """The dot whose result only ``fold`` reads, through transposes."""
-    (node,) = fold.inputs
-    while len(users[node]) == 1 and node not in outputs:
-        if node.op.name == "dot":
-            return node
-        if node.op.name != "transpose":
-            return None
-        (node,) = node.inputs
-    return None
-
-
-def crop_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
-    """The slice of neighbours that is all that anyone reads of ``fold``."""
-    if fold in outputs or len(users[fold]) != 1:
-        return None
-    (user,) = users[fold]
-    crops = user.op.name == "slice" and all(step == 1 for step in user.attrs["step"])
-    return user if crops else None
-
-
-def is_halo(node: Node, users: Users) -> bool:
-    """Whether a padded array is stored with its rim: a contraction reads its elements often."""
-    if node.op.name != "pad" or node.attrs["value"] != 0 or any(node.attrs["interior"]):
-        return False
-    if node.type.rank < 3 or not all(isinstance(size, int) for size in node.shape[2:]):
-        return False
-    readers = [*users[node]]
-    readers += [far for user in users[node] if user.op.name == "window" for far in users[user]]
-    return any(_often(reader, node) for reader in readers if reader.op.name == "dot")
-
-
-def _often(dot: Node, operand: Node) -> bool:
-    """Whether the contraction reads each element of ``operand`` many times."""
-    inner = [dot.inputs[0].shape[axis] for axis in dot.attrs["contract"][0]]
-    return _count((*dot.shape, *inner)) >= READ_OFTEN * _count(operand.shape)
-
-
-def _count(shape: Sequence[Size]) -> int:
-    """Elements, a symbolic size counted once: the batch is on both sides of a comparison."""
-    return prod(size for size in shape if isinstance(size, int))
-
-
-def _strides(node: Node, fold: Node) -> dict[int, int]:
-    """The strides of a fold, where the kept part of it holds whole periods of all of them."""
-    if fold.op.name != "fold":
-        return {}
-    found: dict[int, int] = {}
-    for axis, stride in zip(fold.attrs["axes"], fold.attrs["stride"], strict=True):
-        size = node.shape[axis]
-        if stride > 1:
-            if not isinstance(size, int) or size % stride or not size:
-                return {}
-            found[axis] = stride
-    return found if prod(found.values()) <= MOST_PHASES else {}
 
 
 def fuse(graph: Graph, rows: bool = False) -> Fusion:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from codegen.fuse import contraction_of, crop_of, is_halo
 from codegen.lower import overlaps
+from codegen.patterns import contraction_of, crop_of, is_halo
 from ir import make
 from ir.graph import Graph, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes

@@ -13,7 +13,8 @@ from itertools import product as combinations
 
 from codegen.batch import batch_axes
 from codegen.calls import Call
-from codegen.fuse import Cluster, Fusion, fuse, stands_alone
+from codegen.cluster import Cluster
+from codegen.fuse import Fusion, fuse
 from codegen.halo import with_halos
 from codegen.index import ZERO, Axis, Index, add, of_axis, scale
 from codegen.lanes import contraction_axis
@@ -21,6 +22,7 @@ from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
 from codegen.nest import Buffer, Load, Nest, Root, walk
 from codegen.order import reaches, topological
+from codegen.patterns import stands_alone
 from codegen.relayout import (
     SMALL_BATCH,
     Copy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from codegen.fuse import Cluster
+from codegen.cluster import Cluster
 
 
 def reaches(before: Mapping[int, set[int]], first: int, last: int) -> bool:

@@ -1,0 +1,80 @@
+"""A node and who reads it in, what the planner must know of its surroundings out.
+
+Which dot a fold reads and which part of a fold is kept, where a padded array should be stored,
+which nodes read their operands whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from math import prod
+from typing import TypeAlias
+
+from ir.dims import Size
+from ir.graph import Node
+
+READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
+MOST_PHASES = 16  # of a strided fold, each with code of its own
+Users: TypeAlias = Mapping[Node, Sequence[Node]]
+
+
+def stands_alone(node: Node) -> bool:
+    """Whether ``node`` reads its operands whole, from memory."""
+    return node.op.name == "scan" or node.op.family == "factor"
+
+
+def contraction_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
+    """The dot whose result only ``fold`` reads, through transposes."""
+    (node,) = fold.inputs
+    while len(users[node]) == 1 and node not in outputs:
+        if node.op.name == "dot":
+            return node
+        if node.op.name != "transpose":
+            return None
+        (node,) = node.inputs
+    return None
+
+
+def crop_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
+    """The slice of neighbours that is all that anyone reads of ``fold``."""
+    if fold in outputs or len(users[fold]) != 1:
+        return None
+    (user,) = users[fold]
+    crops = user.op.name == "slice" and all(step == 1 for step in user.attrs["step"])
+    return user if crops else None
+
+
+def is_halo(node: Node, users: Users) -> bool:
+    """Whether a padded array is stored with its rim: a contraction reads its elements often."""
+    if node.op.name != "pad" or node.attrs["value"] != 0 or any(node.attrs["interior"]):
+        return False
+    if node.type.rank < 3 or not all(isinstance(size, int) for size in node.shape[2:]):
+        return False
+    readers = [*users[node]]
+    readers += [far for user in users[node] if user.op.name == "window" for far in users[user]]
+    return any(_often(reader, node) for reader in readers if reader.op.name == "dot")
+
+
+def _often(dot: Node, operand: Node) -> bool:
+    """Whether the contraction reads each element of ``operand`` many times."""
+    inner = [dot.inputs[0].shape[axis] for axis in dot.attrs["contract"][0]]
+    return _count((*dot.shape, *inner)) >= READ_OFTEN * _count(operand.shape)
+
+
+def _count(shape: Sequence[Size]) -> int:
+    """Elements, a symbolic size counted once: the batch is on both sides of a comparison."""
+    return prod(size for size in shape if isinstance(size, int))
+
+
+def strides_of(node: Node, fold: Node) -> dict[int, int]:
+    """The strides of a fold, where the kept part of it holds whole periods of all of them."""
+    if fold.op.name != "fold":
+        return {}
+    found: dict[int, int] = {}
+    for axis, stride in zip(fold.attrs["axes"], fold.attrs["stride"], strict=True):
+        size = node.shape[axis]
+        if stride > 1:
+            if not isinstance(size, int) or size % stride or not size:
+                return {}
+            found[axis] = stride
+    return found if prod(found.values()) <= MOST_PHASES else {}
