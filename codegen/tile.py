@@ -14,6 +14,7 @@ from math import ceil, prod
 from codegen.index import Axis, axes_of
 from codegen.nest import LANES, Load, Nest, Reduce, free_axes, walk
 
+RAGGED = 1.04  # the code of an axis' last tile costs compile time
 TILE_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24)
 
 
@@ -103,14 +104,15 @@ def _cost(
     axes: Sequence[Axis], sizes: Sequence[int], count: int, read: float, vector: Axis | None
 ) -> float:
     """Cycles per useful multiply-add of the innermost body, in rough units."""
-    waste = 1.0
+    waste, ragged = 1.0, 0
     for axis, size in zip(axes, sizes, strict=True):
         if isinstance(axis.extent, int):
             whole = _steps(axis.extent, axis == vector)
             waste *= ceil(whole / size) * size / max(whole, 1)
+            ragged += whole % size != 0
     busy = max(count, read * 0.6) + 0.15 * read + 1.0
     short = 1.0 + 0.6 * max(0.0, (8 - count) / 8)  # too few chains to hide latency
-    return busy / count * (1.0 + 0.3 * (waste - 1.0)) * short
+    return busy / count * (1.0 + 0.3 * (waste - 1.0)) * short * RAGGED**ragged
 
 
 def _sizes(axis: Axis, is_vector: bool, nest: Nest, most: int) -> list[int]:
