@@ -46,10 +46,17 @@ class Report:
 
 @dataclass
 class Timings:
-    """Seconds in each kernel, summed over the turns of its loop, one list for every run."""
+    """Seconds in each kernel, summed over the turns of its loop, one list for every run.
+
+    Runs are taken apart and in one piece by turns, so that both meet the machine in one state.
+    """
 
     runs: list[list[float]] = field(default_factory=list)
     launches: list[int] = field(default_factory=list)  # how often a run launches each kernel
+    empty: list[float] = field(default_factory=list)  # a launch that has nothing to do
+    outside: list[float] = field(default_factory=list)  # calls of LAPACK, per run
+    whole: list[float] = field(default_factory=list)  # runs in one piece
+    env: dict[str, int] = field(default_factory=dict)  # the symbols' values
 
 
 @dataclass(frozen=True)
@@ -171,20 +178,33 @@ class Program:
         timings: Timings,
     ) -> None:
         """The same run, a launch at a time: every kernel starts when the one before has ended."""
-        seconds = [0.0] * len(self.plans)
+        if len(timings.whole) < len(timings.runs):
+            started = time.perf_counter()
+            self._run_between_calls(binding, inputs, results)
+            timings.whole.append(time.perf_counter() - started)
+            return
+        seconds, outside = [0.0] * len(self.plans), 0.0
         driver, launches = shared_driver(), binding.launches
         turns = self._calls(binding.env)
         stops = dict.fromkeys(binding.stops)
-        for at, (kernel, _) in enumerate(turns):
+        for at in range(len(turns) + 1):
             if at in stops:
+                started = time.perf_counter()
                 self._call_outs(binding, inputs, results, at)
-            started = time.perf_counter()
-            driver.run(launches[at : at + 1])
-            seconds[kernel] += time.perf_counter() - started
-        if len(turns) in stops:
-            self._call_outs(binding, inputs, results, len(turns))
+                outside += time.perf_counter() - started
+            if at < len(turns):
+                started = time.perf_counter()
+                driver.run(launches[at : at + 1])
+                seconds[turns[at][0]] += time.perf_counter() - started
+        nothing = launches[:1].copy()
+        nothing[:, 3:] = 0  # no units, no barrier
+        started = time.perf_counter()
+        driver.run(nothing)
+        timings.empty.append(time.perf_counter() - started)
         timings.runs.append(seconds)
+        timings.outside.append(outside)
         timings.launches = [sum(k == kernel for k, _ in turns) for kernel in range(len(seconds))]
+        timings.env = dict(binding.env)
 
     def _run_between_calls(
         self, binding: Binding, inputs: Sequence[Array], results: Sequence[Array]

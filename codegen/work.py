@@ -173,7 +173,9 @@ class _Points:
         other = tuple(at for at, axis in enumerate(around) if axis not in kept)
         return int(holds.any(axis=other).sum()) if other else int(holds.sum())
 
-    def _value(self, index: Index, places: Mapping[Axis, npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    def _value(
+        self, index: Index, places: Mapping[Axis, npt.NDArray[np.int64]]
+    ) -> npt.NDArray[np.int64]:
         total = np.asarray(evaluate(index.offset, self.env))
         for atom, factor in index.terms:
             assert not isinstance(atom, Dynamic)

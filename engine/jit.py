@@ -89,7 +89,7 @@ class Step:
         result = entry.bound.run(call.leaves, call.tensors)
         seconds, built = time.perf_counter() - started, len(self.programs) > known
         rows = next((shape[0] for shape in call.shapes if shape), 0)
-        ran = Ran(self.name, seconds, result, rows, entry, built)
+        ran = Ran(self.name, seconds, result, rows, entry, built, call)
         for observer in tuple(observers):
             observer(ran)
         return result

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from engine.entry import Entry
+    from engine.entry import Call, Entry
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Ran:
     """One call of a jitted step.
 
     ``seconds`` of wall time, tracing and compiling included where ``built``; ``rows`` is the size
-    of axis 0 of the first tensor argument (the batch), 0 where there is none.
+    of axis 0 of the first tensor argument (the batch), 0 where there is none. ``call`` holds the
+    arguments, which the caller may have changed since.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Ran:
     rows: int
     program: Entry
     built: bool
+    call: Call | None = None
 
 
 Observer: TypeAlias = Callable[[Ran], None]

@@ -36,7 +36,7 @@ def command(script: str, arguments: tuple[str, ...], traceback: bool, quiet: boo
     path = find_script(script)
     progress = Progress(sys.stderr)
     started = time.perf_counter()
-    code = _run(path, arguments, progress, traceback, quiet)
+    code = run_script(path, arguments, progress, traceback, quiet)
     if progress.tallies and not quiet:
         console = Console(stderr=True)
         console.print(summary(progress))
@@ -60,7 +60,7 @@ def find_script(script: str) -> Path:
     raise click.UsageError(f"no file {script}{hint}")
 
 
-def _run(
+def run_script(
     path: Path, arguments: tuple[str, ...], progress: Progress, full: bool, quiet: bool
 ) -> int:
     """Run the script as Python would; its exit code."""
