@@ -16,7 +16,7 @@ from codegen.index import Axis, axes_of
 from codegen.lanes import length, step_along, vector_axis
 from codegen.nest import Guard, Load, Nest, Reduce, free_axes, walk
 from codegen.scatter import Scatter, scatter_of
-from codegen.tile import light_tile, register_tile
+from codegen.tile import light_tile, register_tile, row_tile
 from codegen.traffic import loop_order
 
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
@@ -71,8 +71,10 @@ def schedule(nest: Nest, registers: int = 32, push: bool = False) -> Schedule:
     repeat = _outer_points(reduces, core, memo)
     if core is None:
         tile = light_tile(axes, vector)
-    else:
+    elif nest.contracts or fixed or repeat > 1:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
+    else:
+        tile = row_tile(core, axes, vector)
     if core is None or by_batch:
         order = _order(nest, axes, vector, core, memo)
     else:

@@ -14,7 +14,10 @@ from math import ceil, prod
 from codegen.index import Axis, axes_of
 from codegen.nest import LANES, Load, Nest, Reduce, free_axes, walk
 
-RAGGED = 1.04  # the code of an axis' last tile costs compile time
+MOST_ROWS = 8  # that are reduced together
+NEAR = 32 * 1024  # bytes of rows that stay in the first cache
+RAGGED = 1.04  # the code of an axis' last tile costs compile time,
+MATRIX = 3  # which multiplies with more axes than these
 TILE_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24)
 
 
@@ -76,6 +79,20 @@ def light_tile(axes: Sequence[Axis], vector: Axis | None) -> dict[Axis, int]:
     return tile
 
 
+def row_tile(core: Reduce, axes: Sequence[Axis], vector: Axis | None) -> dict[Axis, int]:
+    """Reductions of rows: as many rows at once as keep the adders busy and stay in the cache."""
+    tile = dict.fromkeys(axes, 1)
+    row = core.dtype.itemsize * prod(a.extent for a in core.axes if isinstance(a.extent, int))
+    most = min(MOST_ROWS, max(2, NEAR // max(row, 1)))
+    for axis in reversed([axis for axis in axes if axis != vector]):
+        if isinstance(axis.extent, int):
+            sizes = [s for s in TILE_SIZES if s <= most]
+            extent = axis.extent
+            tile[axis] = max(sizes, key=lambda s: (extent % s == 0, s))
+            break
+    return tile
+
+
 def _operand(
     load: Load,
     axes: Sequence[Axis],
@@ -110,9 +127,10 @@ def _cost(
             whole = _steps(axis.extent, axis == vector)
             waste *= ceil(whole / size) * size / max(whole, 1)
             ragged += whole % size != 0
+    ends = RAGGED**ragged if len(axes) > MATRIX else 1.0
     busy = max(count, read * 0.6) + 0.15 * read + 1.0
     short = 1.0 + 0.6 * max(0.0, (8 - count) / 8)  # too few chains to hide latency
-    return busy / count * (1.0 + 0.3 * (waste - 1.0)) * short * RAGGED**ragged
+    return busy / count * (1.0 + 0.3 * (waste - 1.0)) * short * ends
 
 
 def _sizes(axis: Axis, is_vector: bool, nest: Nest, most: int) -> list[int]:

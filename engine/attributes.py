@@ -48,7 +48,7 @@ def restore(saved: Snapshot) -> None:
         table.pop(key, None)
     for table, before in saved:
         for key, old in before.items():
-            if isinstance(old, Tensor):
+            if isinstance(old, Tensor) or key not in table:
                 table[key] = old
 
 

@@ -188,7 +188,8 @@ def machine_text(limits: Peaks) -> str:
     lines = [f"{limits.cpu}, {_count(limits.threads, 'thread')}: {rates}", f"GB/s: {levels}"]
     if is_disturbed(limits):
         lines.append(
-            "these limits are too low: other processes used the CPUs while they were measured"
+            "these limits are too low: other processes used the CPUs while they were measured; "
+            "run it again"
         )
     return "\n".join(lines)
 

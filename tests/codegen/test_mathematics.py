@@ -15,7 +15,22 @@ from ir.graph import Graph
 from ir.types import F32, TensorType
 
 BOUNDS = {"exp": 1.5, "log": 1.5, "tanh": 2.0, "erf": 2.0}
-SEAMS = (0.0, 0.3466, 0.625, 0.70710678, 0.9277, 3.9, 1.0, 1.41421356, 9.01, 87.3, 88.72, 88.73, 103.0, 103.98)
+SEAMS = (
+    0.0,
+    0.3466,
+    0.625,
+    0.70710678,
+    0.9277,
+    3.9,
+    1.0,
+    1.41421356,
+    9.01,
+    87.3,
+    88.72,
+    88.73,
+    103.0,
+    103.98,
+)
 EXACT = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "erf": np.vectorize(math.erf)}
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38)
 

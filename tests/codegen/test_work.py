@@ -109,7 +109,7 @@ def test_part_of_a_buffer_is_written():
 
 
 def test_phases_that_fill_a_buffer_count_it_once():
-    """Three phases, each over all of it: no more than the buffer goes out, and it is read once."""
+    """Two phases, each over all of it: no more than the buffer goes out, and it is read once."""
     whole, x, i = Buffer("whole", F32, (10,)), Buffer("x", F32, (10,)), Axis("i", 10)
     twice = Apply("mul", (Load(x, (of_axis(i),)), Const(2.0, F32)), F32)
     other = Apply("mul", (Load(x, (of_axis(i),)), Const(3.0, F32)), F32)
