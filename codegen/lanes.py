@@ -10,11 +10,12 @@ from __future__ import annotations
 from math import ceil, prod
 
 from codegen.index import Axis, axes_of, factor_of, linearise
-from codegen.nest import LANES, Apply, Load, Nest, Reduce, free_axes, walk
+from codegen.nest import LANES, Apply, Guard, Load, Nest, Reduce, Root, free_axes, walk
 
 GATHER = 1.5  # a load or a store of one lane, against one of a whole vector
 MUCH = 2.0  # the batch in the lanes, so that threads keep to their rows, may cost so much more
 TILE = 6.0  # uses of an operand in a register tile
+SCATTER = 1.1  # a store, against a load
 ACROSS = 8.0  # adding up the lanes of one vector
 
 Memo = dict[int, frozenset[Axis]]
@@ -90,7 +91,8 @@ def _cost(nest: Nest, axis: Axis) -> float:
                 around |= frozenset(expr.axes)
             total += _points(around) * (vectors if axis in around else 1.0)
     for root in nest.roots:
-        total += _access(Load(root.buffer, root.index), axis, _points(nest.axes), vectors)
+        stored = _access(Load(root.buffer, root.index), axis, _points(nest.axes), vectors)
+        total += SCATTER * stored
     return total
 
 
@@ -115,3 +117,31 @@ def step_along(load: Load, axis: Axis) -> int:
     place = linearise(load.index, load.buffer.shape)
     step = factor_of(place, axis)
     return 2 if step not in (0, 1) else int(step)
+
+
+def turned_axis(nest: Nest, vector: Axis | None) -> Axis | None:
+    """The axis of which a tile should take sixteen points so that loads can be turned."""
+    exprs = walk([root.value for root in nest.roots])
+    if vector is None or any(isinstance(e, Reduce | Guard) for e in exprs):
+        return None
+    for axis in nest.axes:
+        long = isinstance(axis.extent, int) and axis.extent >= LANES and axis != vector
+        if long and (turned_loads(nest, axis, vector) or turned_roots(nest, axis, vector)):
+            return axis
+    return None
+
+
+def turned_loads(nest: Nest, axis: Axis, vector: Axis) -> list[Load]:
+    """The loads along ``axis`` that are worth turning."""
+    return [load for load in nest.loads if _is_turned(load, axis, vector)]
+
+
+def turned_roots(nest: Nest, axis: Axis, vector: Axis) -> list[Root]:
+    """The roots that are stored along ``axis``, from lanes across it."""
+    places = {root: Load(root.buffer, root.index) for root in nest.roots}
+    return [root for root, place in places.items() if _is_turned(place, axis, vector)]
+
+
+def _is_turned(load: Load, axis: Axis, vector: Axis) -> bool:
+    plain = load.buffer.batch is None and not load.args and load.dtype.itemsize == 4
+    return plain and step_along(load, axis) == 1 and step_along(load, vector) == 2

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import prod
 
 from codegen.index import Axis, axes_of
-from codegen.lanes import length, step_along, vector_axis
-from codegen.nest import Guard, Load, Nest, Reduce, free_axes, walk
+from codegen.lanes import length, step_along, turned_axis, vector_axis
+from codegen.nest import LANES, Guard, Load, Nest, Reduce, free_axes, walk
 from codegen.scatter import Scatter, scatter_of
 from codegen.tile import light_tile, register_tile, row_tile
 from codegen.traffic import loop_order
@@ -34,6 +34,7 @@ class Schedule:
     order: tuple[Axis, ...]
     unroll: frozenset[Axis]
     by_batch: bool
+    turned: Axis | None = None  # sixteen neighbours along it are loaded and turned in registers
     scatter: Scatter | None = None  # add values where they belong, instead of asking every place
 
     @property
@@ -52,12 +53,12 @@ class Schedule:
         return f"lanes {lanes}; register tile {tile or 'one point'}; threads share {share}"
 
 
-def schedule(nest: Nest, registers: int = 32, push: bool = False) -> Schedule:
+def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
     """Choose the loops of ``nest`` for a target with so many vector registers.
 
-    ``push``: whether the emitter can add values up at computed places in their own order.
+    ``own``: whether the emitter pushes sums to computed places, and turns vectors in registers.
     """
-    scatter = scatter_of(nest) if push else None
+    scatter = scatter_of(nest) if own else None
     if scatter is not None:
         return _scattered(nest, scatter)
     memo: dict[int, frozenset[Axis]] = {}
@@ -69,7 +70,10 @@ def schedule(nest: Nest, registers: int = 32, push: bool = False) -> Schedule:
     by_batch = vector is not None and vector == nest.batch
     fixed = _full_tiles(nest, core, unroll, vector)
     repeat = _outer_points(reduces, core, memo)
-    if core is None:
+    turned = turned_axis(nest, vector) if own else None
+    if turned is not None:
+        tile = {**dict.fromkeys(axes, 1), turned: LANES}
+    elif core is None:
         tile = light_tile(axes, vector)
     elif nest.contracts or fixed or repeat > 1:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
@@ -79,7 +83,7 @@ def schedule(nest: Nest, registers: int = 32, push: bool = False) -> Schedule:
         order = _order(nest, axes, vector, core, memo)
     else:
         order = loop_order(core, axes, tile, vector)
-    return Schedule(nest, vector, tile, order, unroll, by_batch)
+    return Schedule(nest, vector, tile, order, unroll, by_batch, turned=turned)
 
 
 def _scattered(nest: Nest, scatter: Scatter) -> Schedule:
@@ -89,7 +93,7 @@ def _scattered(nest: Nest, scatter: Scatter) -> Schedule:
     near = [axis for axis in free if step_along(root, axis) == 1]
     vector = max(near, key=length, default=None)
     ones = dict.fromkeys(nest.axes, 1)
-    return Schedule(nest, vector, ones, nest.axes, frozenset(), False, scatter)
+    return Schedule(nest, vector, ones, nest.axes, frozenset(), False, scatter=scatter)
 
 
 def _unrolled(

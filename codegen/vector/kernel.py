@@ -13,6 +13,7 @@ from itertools import product as combinations
 from math import ceil
 
 from codegen.index import Axis
+from codegen.lanes import turned_loads, turned_roots
 from codegen.nest import LANES, Root
 from codegen.schedule import Schedule
 from codegen.vector.address import Addressing, Env, Linear, Place, block_place
@@ -21,6 +22,7 @@ from codegen.vector.evaluate import Evaluator
 from codegen.vector.loops import Reductions
 from codegen.vector.memory import Memory
 from codegen.vector.push import Push
+from codegen.vector.transpose import Turner
 from ir.dims import Size, evaluate
 
 
@@ -246,18 +248,52 @@ class Kernel:
                 for axis, step in zip(axes, steps, strict=True)
             }
             points.append(Env(moved))
+        self._turn_loads(points, sizes)
         for phase in dict.fromkeys(root.phase for root in nest.roots):
             self._roots([root for root in nest.roots if root.phase == phase], points)
+
+    def _turn_loads(self, points: Sequence[Env], sizes: Mapping[Axis, int]) -> None:
+        """Load what lies along rows, for lanes across them, sixteen vectors at a time."""
+        axis, vector = self.plan.turned, self.plan.vector
+        if axis is None or vector is None or sizes[axis] != LANES or len(points) != LANES:
+            return
+        turner = Turner(self.b, self.addressing, self.memory.pointers)
+        exists = self.evaluator.mask(points[0]) is None
+        for load in turned_loads(self.plan.nest, axis, vector):
+            columns = turner.columns(load, points[0], vector, exists)
+            for env, column in zip(points, columns or [], strict=False):
+                self.b.remember(self.evaluator.key(load, env), column)
 
     def _roots(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
         plain = [root for root in roots if not root.within]
         along = [(root, env) for env in points for root in roots if root.within]
         self.reductions.resolve([(root.value, env) for env in points for root in plain], along)
+        turned = self._turned_roots(plain, points)
         for env in points:
             values = [self.evaluator.value(root.value, env) for root in plain]
             mask = self.evaluator.mask(env)
             for root, value in zip(plain, values, strict=True):
+                if root in turned:
+                    turned[root].append(value)
+                    continue
                 self.memory.store(root.buffer, root.index, env, value, mask)
+        turner = Turner(self.b, self.addressing, self.memory.pointers)
+        for root, columns in turned.items():
+            turner.store(root, points[0], columns)
+
+    def _turned_roots(
+        self, roots: Sequence[Root], points: Sequence[Env]
+    ) -> dict[Root, list[Value]]:
+        """The roots whose vectors are turned and stored along rows, all lanes of which exist."""
+        axis, vector = self.plan.turned, self.plan.vector
+        whole = axis is not None and len(points) == LANES
+        if not whole or axis is None or vector is None:
+            return {}
+        if points[0].places[axis] is points[1].places[axis]:
+            return {}
+        if self.evaluator.mask(points[0]) is not None:
+            return {}
+        return {root: [] for root in turned_roots(self.plan.nest, axis, vector) if root in roots}
 
     def _moved(self, place: Place, axis: Axis, step: int) -> Place:
         if step == 0:

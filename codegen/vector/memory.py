@@ -6,7 +6,7 @@ is a vector, anything else goes lane by lane.
 
 from __future__ import annotations
 
-from codegen.index import Index
+from codegen.index import Axis, Index
 from codegen.nest import LANES, Buffer
 from codegen.vector.address import Addressing, Env, Linear
 from codegen.vector.builder import Builder, Value, element_of, vector_of
@@ -20,7 +20,7 @@ class Memory:
 
     def __init__(self, b: Builder, addressing: Addressing, slots: dict[Buffer, int]) -> None:
         self.b, self.addressing = b, addressing
-        self._pointers = {buffer: self._pointer(at) for buffer, at in slots.items()}
+        self.pointers = {buffer: self._pointer(at) for buffer, at in slots.items()}
 
     def load(
         self, buffer: Buffer, index: tuple[Index, ...], env: Env, mask: Value | None, floor: int
@@ -63,10 +63,13 @@ class Memory:
         self._scatter(buffer, at, value, mask)
 
     def _is_padded(self, buffer: Buffer, index: tuple[Index, ...], env: Env) -> bool:
-        """Whether lanes that do not exist have room of their own: those of the batch do."""
-        return buffer.batch is not None and (
-            self.addressing.linear(index[buffer.batch], env).varies
-        )
+        """Whether lanes that do not exist have room of their own: those of whole blocks do."""
+        if buffer.batch is None or index[buffer.batch].offset != 0:
+            return False
+        terms = index[buffer.batch].terms
+        if len(terms) != 1 or not isinstance(terms[0][0], Axis) or terms[0][1] != 1:
+            return False
+        return env.places[terms[0][0]].index.varies
 
     # -- addresses --------------------------------------------------------------------------
 
@@ -85,10 +88,10 @@ class Memory:
             for flag in safe:
                 whole = self.b.pure("select i1 {0}, i64 {1}, i64 0", "i64", flag, whole)
             text = f"getelementptr inbounds {element}, ptr {{0}}, i64 {{1}}"
-            return self.b.pure(text, "ptr", self._pointers[buffer], whole)
+            return self.b.pure(text, "ptr", self.pointers[buffer], whole)
         base = self.addressing.base(at)
         text = f"getelementptr inbounds {element}, ptr {{0}}, i64 {{1}}"
-        pointer = self.b.pure(text, "ptr", self._pointers[buffer], base)
+        pointer = self.b.pure(text, "ptr", self.pointers[buffer], base)
         if at.offset == 0:
             return pointer
         return self.b.pure(
@@ -152,7 +155,7 @@ class Memory:
             text = f"select {lanes.type} {{0}}, {wide} {{1}}, {wide} zeroinitializer"
             places = self.b.pure(text, wide, lanes, places)
         text = f"getelementptr inbounds {element}, ptr {{0}}, i64 {{1}}"
-        base = self._pointers[buffer]
+        base = self.pointers[buffer]
         return [self.b.pure(text, "ptr", base, place) for place in lanes_of(self.b, places)]
 
     # -- stores -----------------------------------------------------------------------------
