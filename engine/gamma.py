@@ -43,7 +43,7 @@ def _polynomial(x: Tensor, factors: Sequence[float]) -> Tensor:
 
 
 # Cephes, ndtr.c (S. L. Moshier): erfc(x) exp(x**2) as quotients of polynomials.
-_NEAR = (
+ERFC_NEAR = (
     (
         *(2.46196981473530512524e-10, 5.64189564831068821977e-1, 7.46321056442269912687),
         *(4.86371970985681366614e1, 1.96520832956077098242e2, 5.26445194995477358631e2),
@@ -55,7 +55,7 @@ _NEAR = (
         *(1.65666309194161350182e3, 5.57535340817727675546e2),
     ),
 )
-_FAR = (
+ERFC_FAR = (
     (
         *(5.64189583547755073984e-1, 1.27536670759978104416, 5.01905042251180477414),
         *(6.16021097993053585195, 7.40974269950448939160, 2.97886665372100240670),
@@ -83,8 +83,8 @@ def erfc(x: Tensor) -> Tensor:
     a, b = where(far, 1.0, size), where(far, size, 8.0)
     ratio = where(
         far,
-        _polynomial(b, _FAR[0]) / _polynomial(b, _FAR[1]),
-        _polynomial(a, _NEAR[0]) / _polynomial(a, _NEAR[1]),
+        _polynomial(b, ERFC_FAR[0]) / _polynomial(b, ERFC_FAR[1]),
+        _polynomial(a, ERFC_NEAR[0]) / _polynomial(a, ERFC_NEAR[1]),
     )
     return where(tail, grown * ratio, 1 - erf(where(tail, 0.0, x)))
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from engine.arithmetic import abs, exp, log, log1p, lt, sqrt, where
-from engine.gamma import _FAR, _NEAR, erfc
+from engine.gamma import ERFC_FAR, ERFC_NEAR, erfc
 from engine.special import tables
 from engine.special.double import in_double, polynomial
 
@@ -40,8 +40,8 @@ def _tail_ratio(x: Tensor) -> Tensor:
     """``erfcx`` from 1 on."""
     far = x > 8
     a, b = where(far, 1.0, x), where(far, x, 8.0)
-    high = polynomial(b, _FAR[0]) / polynomial(b, _FAR[1])
-    return where(far, high, polynomial(a, _NEAR[0]) / polynomial(a, _NEAR[1]))
+    high = polynomial(b, ERFC_FAR[0]) / polynomial(b, ERFC_FAR[1])
+    return where(far, high, polynomial(a, ERFC_NEAR[0]) / polynomial(a, ERFC_NEAR[1]))
 
 
 @in_double

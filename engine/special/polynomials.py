@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.arithmetic import where
 from engine.dispatch import cast
 from engine.dtypes import float32
-from engine.errors import ShapeError, message
+from engine.errors import Unsupported, message
 from engine.locate import user_location
 from engine.specials import floats
 from engine.state import TensorState
@@ -55,7 +55,7 @@ def _limited(degree: int) -> int:
     """The degree; an error where the recurrence would take minutes."""
     if degree > _HIGHEST:
         text = f"a polynomial of degree {degree}: the highest degree here is {_HIGHEST}"
-        raise ShapeError(message(user_location(), text))
+        raise Unsupported(message(user_location(), text))
     return degree
 
 

@@ -35,6 +35,7 @@ SCOPES = {
     "torch.optim.lr_scheduler": "schedules",
     "torch.optim.swa_utils": "averaged weights",
     "torch.linalg": "linear algebra",
+    "torch.special": "special functions",
     "torch.utils.data": "data",
 }
 GROUPS = {

@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 common = pytest.importorskip("torch.testing._internal.common_optimizers")
 
 NOT_HERE = {
-    "Muon": "orthogonalised momentum for matrices, not built",
     "SparseAdam": "there are no sparse tensors",
 }
 SHAPES = [(3, 4), (4,), ()]

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.creation import full_like
 from engine.dispatch import apply
-from engine.errors import ShapeError, message
+from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
 from engine.modes import modes
 from engine.nn.functional.activation import class_mask, log_softmax
@@ -104,6 +104,9 @@ def _against_labels(
 ) -> Tensor:
     axis = _class_axis(log_p)
     _check_labels(log_p, target, axis, ignore_index)
+    if weight is not None and weight.dtype != log_p.dtype:
+        what = f"the classes' weights are {weight.dtype}, the input {log_p.dtype}"
+        raise DTypeError(message(user_location(), what))
     mask = class_mask(target, log_p.shape, axis)
     counted = target != ignore_index
     share = counted.to(log_p.dtype)  # what each label weighs in the mean

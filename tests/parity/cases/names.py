@@ -71,7 +71,8 @@ def left_out_case(name: str, kwargs: dict[str, Any]) -> str:
 
 def decided(name: str, reason: str) -> str:
     """Why a compiled case has no meaning, or "": its function asks for a tensor's value."""
-    known = name in DECIDED and "known only when the program runs" in reason
+    polynomial = name.startswith("special.") and "_polynomial_" in name  # of a computed degree
+    known = (name in DECIDED or polynomial) and "known only when the program runs" in reason
     return "a value decides the result, so it works outside jit only" if known else ""
 
 
