@@ -23,6 +23,7 @@ from codegen.nest import (
     Root,
     SizeValue,
     identity_of,
+    walk,
 )
 from codegen.vector.address import Env, Linear, Place, block_place
 from codegen.vector.builder import Value
@@ -358,19 +359,23 @@ _ORIGIN = Place(Linear(), Linear(), Linear())
 
 def _reductions(expr: Expr) -> list[Reduce]:
     """The outermost reductions in ``expr``."""
-    if isinstance(expr, Reduce):
-        return [expr]
-    found: dict[int, Reduce] = {}
-    for arg in expr.args:
-        found.update((id(r), r) for r in _reductions(arg))
-    return list(found.values())
+    found: list[Reduce] = []
+    seen: set[int] = set()  # expressions share parts: without it, exponentially many visits
+    stack = [expr]
+    while stack:
+        part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Reduce):
+            found.append(part)
+        else:
+            stack.extend(reversed(part.args))
+    return found
 
 
 def _loads(expr: Expr) -> list[Load]:
-    found = [expr] if isinstance(expr, Load) else []
-    for arg in expr.args:
-        found += _loads(arg)
-    return found
+    return [part for part in walk([expr]) if isinstance(part, Load)]
 
 
 def _skips(expr: Reduce) -> bool:

@@ -18,6 +18,9 @@ NOT_HERE = {
     "SparseAdam": "there are no sparse tensors",
 }
 SHAPES = [(3, 4), (4,), ()]
+MATRICES = [(3, 4), (6, 2)]
+# Muon's matrices are bfloat16: one rounding the other way moves a step by up to a few percent
+NEAR = {"Muon": {"rtol": 0.0, "atol": 1e-3}}
 STEPS = 6
 
 
@@ -75,7 +78,9 @@ def test_all_are_here_but_these() -> None:
 @pytest.mark.parametrize(("kind", "options"), inputs())
 def test_steps(kind: Any, options: dict[str, Any], mode: str) -> None:
     rng = np.random.default_rng(0)
-    starts = [rng.standard_normal(shape) for shape in SHAPES]
+    shapes = MATRICES if kind.__name__ == "Muon" else SHAPES
+    near = NEAR.get(kind.__name__, {"rtol": 1e-6, "atol": 1e-8})
+    starts = [rng.standard_normal(shape) for shape in shapes]
     ours = [nn.Parameter(engine.tensor(x, dtype=engine.float64)) for x in starts]
     theirs = [torch.nn.Parameter(torch.tensor(x, dtype=torch.float64)) for x in starts]
     opt = getattr(engine.optim, kind.__name__)(ours, **translated(options))
@@ -94,9 +99,11 @@ def test_steps(kind: Any, options: dict[str, Any], mode: str) -> None:
     run = engine.jit(step, backend=mode) if compiled else step
     for _ in range(STEPS):
         found, wanted = run(), other.step(lambda: closure(torch, theirs, other))
-        assert float(found) == pytest.approx(float(wanted.detach()), rel=1e-6)
+        assert float(found) == pytest.approx(
+            float(wanted.detach()), rel=max(1e-6, near["rtol"]), abs=10 * near["atol"]
+        )
         for mine, x in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(mine.detach().numpy(), x.detach().numpy(), 1e-6, 1e-8)
+            np.testing.assert_allclose(mine.detach().numpy(), x.detach().numpy(), **near)
     assert not compiled or len(run.programs) == 1
 
 
