@@ -1,0 +1,83 @@
+"""Products in, the copies that they read out; and what copies turn in registers, by element."""
+
+import numpy as np
+import pytest
+
+from codegen import vector
+from codegen.compile import dim_slots, plan_kernels
+from codegen.lanes import step_along
+from codegen.nest import Load, Reduce, walk
+from codegen.traffic import _traffic, loop_order
+from ir import make
+from ir.graph import Graph
+from ir.types import F32, F64, I32, I64, TensorType
+
+
+def product(m, k, n, turned=True):
+    """``x @ w.T`` or ``x @ w``."""
+    x = make.input_node(TensorType(F32, (m, k)), "x")
+    w = make.input_node(TensorType(F32, (n, k) if turned else (k, n)), "w")
+    return Graph((x, w), (make.dot(x, w, ((1,), (1 if turned else 0,))),))
+
+
+def transposed(shape, perm, dtype=F32):
+    x = make.input_node(TensorType(dtype, shape), "x")
+    return Graph((x,), (make.transpose(x, perm),))
+
+
+def test_what_the_lanes_read_lies_side_by_side():
+    _, plans = plan_kernels(product(128, 512, 256), {}, (0,))
+    (plan,) = [p for p in plans if p.nest.contracts]
+    loads = [e for e in walk([r.value for r in plan.nest.roots]) if isinstance(e, Load)]
+    assert plan.vector is not None
+    assert {step_along(load, plan.vector) for load in loads} <= {0, 1}
+    assert any(p.nest.is_copy for p in plans)
+
+
+def test_an_operand_used_rarely_is_not_copied():
+    _, plans = plan_kernels(product(4, 512, 256), {}, (0,))
+    assert not any(p.nest.is_copy for p in plans)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("sizes", [(128, 40, 48), (33, 17, 65), (1, 70, 30), (70, 30, 1)])
+def test_products(assert_compiled, sizes, turned):
+    graph = product(*sizes, turned)
+    rng = np.random.default_rng(0)
+    assert_compiled(graph, [rng.standard_normal(n.shape).astype(np.float32) for n in graph.inputs])
+
+
+@pytest.mark.parametrize("dtype", [F32, F64, I32, I64], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "perm"),
+    [
+        ((16, 16), (1, 0)),
+        ((17, 33), (1, 0)),
+        ((100, 7), (1, 0)),
+        ((3, 48, 20), (0, 2, 1)),
+        ((5, 18, 3, 40), (3, 1, 2, 0)),
+        ((1, 31), (1, 0)),
+    ],
+)
+def test_transposes(assert_compiled, shape, perm, dtype):
+    x = np.arange(np.prod(shape)).reshape(shape).astype(str(dtype))
+    assert_compiled(transposed(shape, perm, dtype), [x], exact=True)
+
+
+def test_a_transpose_is_turned_in_registers():
+    graph = transposed((64, 64), (1, 0))
+    _, plans = plan_kernels(graph, {}, ())
+    assert [plan.turned is not None for plan in plans] == [True]
+    assert "shufflevector" in vector.Module(plans, dim_slots(graph)).text()
+
+
+@pytest.mark.parametrize("sizes", [(512, 784, 1024), (64, 4096, 64), (2000, 40, 30)])
+def test_the_order_of_loops_moves_no_more_than_the_given_one(sizes):
+    kernels, _ = plan_kernels(product(*sizes), {}, ())
+    (nest,) = [n for n in kernels.nests if n.contracts]
+    core = next(e for e in walk([r.value for r in nest.roots]) if isinstance(e, Reduce))
+    tile = dict.fromkeys(nest.axes, 4)
+    found = loop_order(core, nest.axes, tile, None)
+    assert sorted(map(str, found)) == sorted(map(str, nest.axes))
+    loads = [e for e in walk([core.body]) if isinstance(e, Load)]
+    assert _traffic(loads, found, tile) <= _traffic(loads, nest.axes, tile)

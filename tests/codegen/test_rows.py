@@ -1,0 +1,74 @@
+"""Chains of reductions over rows in, one kernel out; shared expressions are visited once."""
+
+import numpy as np
+import pytest
+
+from codegen.compile import plan_kernels
+from ir import make
+from ir.graph import Graph
+from ir.passes import run_passes
+from ir.types import F32, TensorType
+
+
+def softmax(x):
+    top = make.broadcast(make.max(x, (1,)), x.shape, (0,))
+    up = make.exp(make.sub(x, top))
+    return make.div(up, make.broadcast(make.sum(up, (1,)), x.shape, (0,)))
+
+
+def layer_norm(x):
+    size = 1.0 / x.shape[1]
+    centred = make.sub(x, make.broadcast(make.mul(make.sum(x, (1,)), size), x.shape, (0,)))
+    square = make.mul(make.sum(make.mul(centred, centred), (1,)), size)
+    root = make.apply("sqrt", make.add(square, 1e-5))
+    return make.div(centred, make.broadcast(root, x.shape, (0,)))
+
+
+def doubled(x, times=48):
+    """Every step reads the one before it twice: 2 ** times paths through few expressions."""
+    for _ in range(times):
+        x = make.mul(make.add(x, make.apply("tanh", x)), 0.5)
+    return x
+
+
+def graph_of(make_it, shape):
+    x = make.input_node(TensorType(F32, shape), "x")
+    return Graph((x,), (make_it(x),))
+
+
+SHAPES = [(8, 5), (64, 33), (17, 1000), (40, 16), (9, 2)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("make_it", [softmax, layer_norm])
+def test_values(assert_compiled, make_it, shape):
+    graph = graph_of(make_it, shape)
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    assert_compiled(graph, [3 * x])
+    assert_compiled(graph, [3 * x], batch_inputs=(0,))
+
+
+@pytest.mark.parametrize("make_it", [softmax, layer_norm])
+def test_one_kernel(make_it):
+    kernels, _ = plan_kernels(run_passes(graph_of(make_it, (64, 33))), {}, ())
+    assert len(kernels.nests) == 1
+
+
+def test_few_rows_do_not_share():
+    """A kernel over two rows would leave threads without work."""
+    kernels, _ = plan_kernels(run_passes(graph_of(softmax, (2, 5000))), {}, ())
+    assert len(kernels.nests) > 1
+
+
+def test_norms_in_a_row_compile():
+    """A norm of a norm of a norm, all over the same rows: parts are shared many times over."""
+    graph = graph_of(lambda x: softmax(layer_norm(doubled(layer_norm(softmax(x)), 6))), (16, 8))
+    kernels, _ = plan_kernels(run_passes(graph), {}, ())
+    assert kernels.nests
+
+
+def test_shared_expressions_are_visited_once(assert_compiled):
+    """Where each path were walked, this would not end."""
+    graph = graph_of(lambda x: softmax(doubled(x)), (16, 8))
+    x = np.random.default_rng(0).standard_normal((16, 8)).astype(np.float32)
+    assert_compiled(graph, [x], ulps=4096)
