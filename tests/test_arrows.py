@@ -17,7 +17,17 @@ PACKAGES = ("ir", "codegen", "engine")
 ALLOWED = {
     "ir": {"numpy", "ml_dtypes", "ir"},
     "codegen": {"numpy", "numba", "llvmlite", "platformdirs", "ir", "codegen"},
-    "engine": {"numpy", "click", "rich", "safetensors", "platformdirs", "ir", "codegen", "engine"},
+    "engine": {
+        "numpy",
+        "click",
+        "rich",
+        "safetensors",
+        "platformdirs",
+        "ir",
+        "codegen",
+        "engine",
+        "matplotlib",
+    },
 }
 RIVALS = {"torch", "jax"}
 COMPILERS = {"numba", "llvmlite"}

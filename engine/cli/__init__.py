@@ -1,4 +1,4 @@
-"""The command line in, an exit code out: ``tracefuse run | compile | roofline | doctor | cache``.
+"""The command line in, an exit code out: ``tracefuse COMMAND``.
 
 Each command lies in a module of its own, imported when it is asked for: ``--help`` needs neither
 the compiler nor the tables that the commands draw.
@@ -14,6 +14,7 @@ import click
 # command -> (module, one line for the overview)
 COMMANDS = {
     "run": ("engine.cli.run", "Run a script (or an example's name) with progress and a summary."),
+    "examples": ("engine.cli.examples", "List the examples that `run` knows by name."),
     "compile": ("engine.cli.compiled", "Show one level of a function, from graph to assembly."),
     "roofline": ("engine.cli.roofline", "Hold a step's kernels against this machine's limits."),
     "doctor": ("engine.cli.doctor", "Check this machine: versions, CPU, driver, cache, CUDA."),

@@ -55,9 +55,18 @@ def find_script(script: str) -> Path:
         found = folder / f"{script.removesuffix('.py')}.py"
         if path.name == script and found.is_file():
             return found
-    known = sorted({p.stem for folder in _EXAMPLES for p in folder.glob("*.py")})
+    known = [path.stem for path in example_files()]
     hint = f"; examples here: {', '.join(known)}" if known else ""
     raise click.UsageError(f"no file {script}{hint}")
+
+
+def example_files() -> list[Path]:
+    """The examples that can be named, in order; one of the working directory comes first."""
+    found: dict[str, Path] = {}
+    for folder in _EXAMPLES:
+        for path in folder.glob("*.py"):
+            found.setdefault(path.stem, path)
+    return [found[name] for name in sorted(found)]
 
 
 def run_script(
