@@ -63,7 +63,7 @@ def discriminator(width):
 
 
 def energy_distance(a, b):
-    """Székely's distance between two sets of points [n, d]: 0 where they are equally distributed."""
+    """Székely's distance between two sets of points [n, d]: 0 for equal distributions."""
 
     def mean(x, y):
         square = (x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T

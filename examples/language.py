@@ -28,7 +28,7 @@ EPOCH = 200  # steps
 
 
 def prose(size, seed=0):
-    """About ``size`` characters of docstrings: [training, test] as numbers, no docstring in both."""
+    """About ``size`` characters of docstrings as numbers: [training, test], none in both."""
     texts = []
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         with warnings.catch_warnings():

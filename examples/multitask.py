@@ -22,7 +22,7 @@ from engine.data import DataLoader, TensorDataset
 from engine.train import draw_curves, draw_sheet, fit, options, read
 
 MOST = 60.0  # degrees that a digit is turned by, either way
-WEIGHTS = {"digit": 1.0, "parity": 0.5, "angle": 2.0}
+WEIGHTS = {"digit": 1.0, "parity": 0.5, "angle": 20.0}
 
 
 class Net(nn.Module):
@@ -133,7 +133,7 @@ def train(tasks, data, given, name):
 
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train together and alone, compare, draw; the test figures of both."""
-    parser = options("multitask", __doc__.splitlines()[0], epochs=40, batch_size=64, lr=2e-3)
+    parser = options("multitask", __doc__.splitlines()[0], epochs=100, batch_size=64, lr=2e-3)
     parser.add_argument("--width", type=int, default=24, help="channels of the first convolution")
     given = read(parser, arguments, {"epochs": 2, "width": 8})
     raw = load_digits()

@@ -54,7 +54,7 @@ class ResNet(nn.Module):
 
 
 def jitter(images, angle=0.2, stretch=0.1, shift=0.15):
-    """Images [n, c, h, w], each turned (radians), stretched and shifted (of half a side) at random."""
+    """Images [n, c, h, w], each turned, stretched and shifted (by half sides) at random."""
     n = images.shape[0]
     turn, wide, high, right, down = (torch.rand(n) * 2 - 1 for _ in range(5))
     cos, sin = torch.cos(angle * turn), torch.sin(angle * turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def draw_sheet(
     wrong: Sequence[bool] = (),
     columns: int = 10,
 ) -> None:
-    """Images [n, h, w] or [n, h, w, 3] in rows; a label above each, in red where it is ``wrong``."""
+    """Images [n, h, w] or [n, h, w, 3] in rows; above each its label, red where ``wrong``."""
     plt = _pyplot()
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(columns, 1.15 * rows), squeeze=False)
@@ -60,7 +61,7 @@ def _write(figure: Any, path: Path) -> None:
 
 def _pyplot() -> Any:
     try:
-        import matplotlib.pyplot as plt  # takes half a second, and only drawing needs it
+        plt = importlib.import_module("matplotlib.pyplot")  # half a second, for drawing alone
     except ModuleNotFoundError as error:
         text = f"{error}; pictures need the examples' packages: pip install 'tracefuse[examples]'"
         raise ModuleNotFoundError(text, name=error.name) from None

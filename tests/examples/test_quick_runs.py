@@ -1,4 +1,4 @@
-"""Every training example run shortly in: its loss falls, and a resumed run is the same to the bit."""
+"""Training examples run shortly in: their loss falls, a resumed run is the same to the bit."""
 
 import importlib.util
 import sys
@@ -46,7 +46,7 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def test_no_example_is_without_a_test() -> None:
-    names = {path.stem for path in example_files() if path.parent == EXAMPLES}
+    names = {path.stem for path in example_files() if path.resolve().parent == EXAMPLES}
     assert names == set(QUICK) | ELSEWHERE
 
 

@@ -41,9 +41,10 @@ def weights(run: Run) -> list[np.ndarray]:
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
-    whole, first, second = Run(), Run(), Run()
+    whole = Run()
     history = whole.go(None)
-    first.go(tmp_path / "run.safetensors", stop_after=2)
+    Run().go(tmp_path / "run.safetensors", stop_after=2)
+    second = Run()
     assert second.go(tmp_path / "run.safetensors", resume=True) == history
     assert [row["number"] for row in history] == [1, 2, 3, 4]
     for one, other in zip(weights(whole), weights(second), strict=True):
