@@ -59,8 +59,6 @@ def prepare(
             return jitted.name, jitted._find(call), call
         finally:
             restore(saved)  # a trace leaves its own tensors in a network's attributes
-            for table, before in saved:  # where there was no tensor yet, there was None
-                table.update({key: old for key, old in before.items() if key not in table})
 
 
 def profile(
