@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from contest import COPY, OURS, TITLES
+from contest import COPY, OURS, TITLES, Contestant
 from rich.table import Table
 from rounds import Comparison, Times
 from starts import Start
@@ -132,6 +132,20 @@ def as_json(comparisons: list[Comparison], starts: list[Start]) -> dict[str, Any
     }
 
 
+def from_json(record: dict[str, Any]) -> list[Comparison]:
+    """The comparisons of a written run; those that something disturbed are left out."""
+    found = [
+        Comparison(
+            step["workload"],
+            step["threads"],
+            [_times_of(times) for times in step["contestants"]],
+            step["foreign_cpu_share"],
+        )
+        for step in record["steps"]
+    ]
+    return [comparison for comparison in found if not doubt_lines([comparison])]
+
+
 def update_readme(path: Path, text: str) -> None:
     """Put ``text`` between the two markers; ValueError where they are missing."""
     content = path.read_text(encoding="utf-8")
@@ -158,6 +172,11 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "ratio_quartiles": statistics.quantiles(ratios) if len(ratios) > 1 else None,
         "contestants": [_times(times) for times in comparison.times],
     }
+
+
+def _times_of(record: dict[str, Any]) -> Times:
+    kept = {name: value for name, value in record.items() if name not in ("contestant", "median")}
+    return Times(Contestant(**record["contestant"]), **kept)
 
 
 def _times(times: Times) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
     python benchmarks/steps.py --quick
     python benchmarks/steps.py --update-readme
+    python benchmarks/steps.py --resume --update-readme
 
 Every contestant is a process of its own (worker.py); all take turns within one run (rounds.py),
-after their losses have been found equal.
+after their losses have been found equal. What is measured is written at once: ``--resume`` goes on
+where a run was ended, and measures again what something disturbed.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import datetime
 import itertools
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from report import (
     as_table,
     bandwidth_rows,
     doubt_lines,
+    from_json,
     memory_rows,
     start_rows,
     step_rows,
@@ -55,6 +59,11 @@ class Settings:
     starts: int
     started: list[str]
     quick: bool
+
+    def fits(self, other: dict[str, Any]) -> bool:
+        """Whether comparisons that ``other`` settings measured may stand beside these."""
+        own = asdict(self)
+        return all(other.get(name) == own[name] for name in ("frameworks", "rounds", "quick"))
 
 
 class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -85,6 +94,7 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--starts-of", type=Names(list(WORKLOADS)), default=STARTED, show_default=True)
 @click.option("--frameworks", type=Names(list(TITLES)), default=",".join(TITLES), show_default=True)
 @click.option("--name", default=None, help="Name of the file under benchmarks/results.")
+@click.option("--resume", is_flag=True, help="Keep what an earlier, undisturbed run measured.")
 @click.option("--update-readme", "readme", is_flag=True, help="Write the tables to README.md.")
 def main(
     quick: bool,
@@ -95,6 +105,7 @@ def main(
     starts_of: list[str],
     frameworks: list[str],
     name: str | None,
+    resume: bool,
     readme: bool,
 ) -> None:
     """Step time, start time and memory against PyTorch eager, torch.compile and JAX."""
@@ -109,12 +120,15 @@ def main(
         quick,
     )
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    measured = measure(settings)
-    tables = measured.tables(frameworks)
-    lines = variant_lines(measured.comparisons) + measured.doubts
-    show(tables, lines)
     path = RESULTS / f"{name or ('quick' if quick else 'steps')}.json"
-    write(path, {"date": date, "machine": machine, "settings": asdict(settings)}, measured)
+    head = {"date": date, "machine": machine, "versions": describe_versions()}
+    head |= {"settings": asdict(settings)}
+    known = kept(path, head, settings) if resume else []
+    measured = measure(settings, known, lambda found: write(path, head, found))
+    write(path, head, measured)
+    click.echo(f"written: {path}")
+    tables = measured.tables(frameworks)
+    show(tables, variant_lines(measured.comparisons) + measured.doubts)
     if measured.failures:
         raise click.ClickException("; ".join(measured.failures))
     if readme and measured.doubts:
@@ -152,8 +166,22 @@ class Measured:
         return [rows for rows in found if len(rows) > 1]
 
 
-def measure(settings: Settings) -> Measured:
-    """Every comparison, then the starts of each framework's fastest way.
+def kept(path: Path, head: dict[str, Any], settings: Settings) -> list[Comparison]:
+    """What ``path`` holds of this machine, these versions and settings, undisturbed."""
+    if not path.exists():
+        return []
+    record = json.loads(path.read_text())
+    there, here = (made["machine"] | {"load_before": None} for made in (record, head))
+    same = there == here and record["versions"] == head["versions"]
+    return from_json(record) if same and settings.fits(record["settings"]) else []
+
+
+def measure(
+    settings: Settings, known: list[Comparison], tell: Callable[[Measured], None]
+) -> Measured:
+    """Every comparison that is not known yet, then the starts of each framework's fastest way.
+
+    ``tell`` gets what there is after each comparison.
 
     A workload whose contestants disagree, or on which the engine fails, is reported as a failure
     at once; the others are timed all the same.
@@ -164,6 +192,10 @@ def measure(settings: Settings) -> Measured:
     turn = QUICK_TURN if settings.quick else TURN
     with console.status("") as status, tempfile.TemporaryDirectory() as caches:
         for workload, count in itertools.product(settings.workloads, settings.threads):
+            done = [c for c in known if (c.workload, c.threads) == (workload, count)]
+            if done:
+                comparisons += done
+                continue
             entered = enter(settings.frameworks, workload, count, first_only=settings.quick)
             try:
                 found = compare(entered, settings.rounds, turn, Path(caches), status.update)
@@ -172,6 +204,7 @@ def measure(settings: Settings) -> Measured:
                 console.print(str(error), style="red", highlight=False)
                 continue
             comparisons.append(found)
+            tell(Measured(comparisons, [], failures))
         started = [c for c in comparisons if c.workload in settings.started]
         if not settings.starts or not started:
             return Measured(comparisons, [], failures)
@@ -183,10 +216,9 @@ def measure(settings: Settings) -> Measured:
 def write(path: Path, head: dict[str, Any], measured: Measured) -> None:
     """Every single measurement as JSON, with what the run was made on."""
     path.parent.mkdir(exist_ok=True)
-    record = head | {"versions": describe_versions(), "failures": measured.failures}
+    record = head | {"failures": measured.failures}
     record |= as_json(measured.comparisons, measured.starts)
     path.write_text(json.dumps(record, indent=1) + "\n")
-    click.echo(f"written: {path}")
 
 
 def show(tables: list[Rows], lines: list[str]) -> None:

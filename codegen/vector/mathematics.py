@@ -1,21 +1,27 @@
-"""A float32 vector in, exp, log, tanh or erf of every lane out, by our own polynomials.
+"""A float32 vector in, a transcendental function of every lane out, by our own polynomials.
 
 Errors are in units in the last place (ulp), the worst over 1.3 million float32 of the whole range
 on a CPU with fused multiply-add (tests/codegen/test_mathematics.py measures them again and holds
-every target to 1.5, tanh to 2). Infinities, NaN, denormals and overflow behave as in IEEE
-libraries. Coefficients: minimax fits on the reduced range (Cephes single precision, S. Moshier).
+every target to 1.5, tanh, erf and angles to 2). What has no polynomial here is computed in float64
+(doubles.py).
+Infinities, NaN, denormals and overflow behave as in IEEE libraries. Coefficients: minimax fits on
+the reduced range (Cephes single precision, S. Moshier).
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 
 from codegen.vector.builder import LANES, Builder, Value, vector_of
+from codegen.vector.doubles import SINGLES, guarded
 
 V = vector_of("float")
 INT = vector_of("i32")
 M = vector_of("i1")
+HALF_PI = (1.5707963705062866, -4.371139000186241e-08, -1.7151245100058819e-15)  # its parts
+NEAR = 8192.0  # radians below which float32 parts of pi/2 are enough
 
 
 def _f(value: float) -> Value:
@@ -54,8 +60,8 @@ def _power_of_two(b: Builder, n: Value) -> Value:
     return b.pure(f"bitcast {INT} {{0}} to {V}", V, bits)
 
 
-def exp(b: Builder, x: Value) -> Value:
-    """``e**x``, 0.97 ulp; overflow gives infinity, underflow goes gradually to zero."""
+def _reduced(b: Builder, x: Value) -> tuple[Value, Value]:
+    """``n`` as int32 and ``e**r - 1`` with ``x = n*log(2) + r``, for ``x`` within -105 and 89."""
     low = _choose(b, "olt", x, _f(-105.0), _f(-105.0), x)
     inside = _choose(b, "ogt", low, _f(89.0), _f(89.0), low)
     n = b.call("llvm.rint.v16f32", V, _op(b, "fmul", inside, _f(1.44269504088896341)))
@@ -73,16 +79,35 @@ def exp(b: Builder, x: Value) -> Value:
             5.0000001201e-1,
         ),
     )
-    y = _op(b, "fadd", _fma(b, _op(b, "fmul", r, r), p, r), _f(1.0))
     safe = _choose(b, "uno", n, n, _f(0.0), n)
     whole = b.pure(f"fptosi {V} {{0}} to {INT}", INT, safe)
+    return whole, _fma(b, _op(b, "fmul", r, r), p, r)
+
+
+def exp(b: Builder, x: Value) -> Value:
+    """``e**x``, 0.97 ulp; overflow gives infinity, underflow goes gradually to zero."""
+    whole, p = _reduced(b, x)
     half = _op(b, "ashr", whole, _i(1))
     rest = _op(b, "sub", whole, half)
-    return _op(b, "fmul", _op(b, "fmul", y, _power_of_two(b, half)), _power_of_two(b, rest))
+    y = _op(b, "fmul", _op(b, "fadd", p, _f(1.0)), _power_of_two(b, half))
+    return _op(b, "fmul", y, _power_of_two(b, rest))
 
 
-def log(b: Builder, x: Value) -> Value:
-    """Natural logarithm, 0.82 ulp; log(0) is -inf, of negative numbers NaN."""
+def expm1(b: Builder, x: Value) -> Value:
+    """``e**x - 1``, 1.39 ulp; near zero ``x`` itself."""
+    low = _choose(b, "olt", x, _f(-20.0), _f(-20.0), x)
+    whole, p = _reduced(b, low)
+    scale = _power_of_two(b, _op(b, "sub", whole, _i(1)))  # half of it: 2**128 is no float32
+    y = _fma(b, scale, p, _op(b, "fsub", scale, _f(0.5)))
+    y = _op(b, "fadd", y, y)
+    none = b.pure(f"icmp eq {INT} {{0}}, zeroinitializer", M, whole)
+    near = _choose(b, "oeq", x, _f(0.0), x, p)  # -0 stays -0
+    near = _choose(b, "uno", x, x, x, near)
+    return b.pure(f"select {M} {{0}}, {V} {{1}}, {V} {{2}}", V, none, near, y)
+
+
+def log(b: Builder, x: Value, lost: Value | None = None) -> Value:
+    """Natural logarithm of ``x + lost``, 0.82 ulp; log(0) is -inf, of negative numbers NaN."""
     tiny = b.pure(f"fcmp olt {V} {{0}}, {{1}}", M, x, _f(1.17549435e-38))
     scaled = _op(b, "fmul", x, _f(8388608.0))
     normal = b.pure(f"select {M} {{0}}, {V} {{1}}, {V} {{2}}", V, tiny, scaled, x)
@@ -91,6 +116,9 @@ def log(b: Builder, x: Value) -> Value:
     exponent = _op(b, "ashr", moved, _i(23))
     mantissa = _op(b, "add", _op(b, "and", moved, _i(0x007FFFFF)), _i(0x3F3504F3))
     m = _op(b, "fsub", b.pure(f"bitcast {INT} {{0}} to {V}", V, mantissa), _f(1.0))
+    if lost is not None:
+        unit = _power_of_two(b, _op(b, "sub", _i(0), exponent))
+        m = _choose(b, "oeq", lost, _f(0.0), m, _fma(b, lost, unit, m))
     e = b.pure(f"sitofp {INT} {{0}} to {V}", V, exponent)
     shift = b.pure(f"select {M} {{0}}, {V} {{1}}, {V} {{2}}", V, tiny, _f(-23.0), _f(0.0))
     e = _op(b, "fadd", e, shift)
@@ -117,6 +145,15 @@ def log(b: Builder, x: Value) -> Value:
     y = _choose(b, "oeq", x, _f(float("inf")), x, y)
     y = _choose(b, "oeq", x, _f(0.0), _f(float("-inf")), y)
     return _choose(b, "ult", x, _f(0.0), _f(float("nan")), y)
+
+
+def log1p(b: Builder, x: Value) -> Value:
+    """``log(1 + x)``, 1.29 ulp: what ``1 + x`` rounds off is added to the mantissa."""
+    u = _op(b, "fadd", x, _f(1.0))
+    lost = _op(b, "fsub", x, _op(b, "fsub", u, _f(1.0)))
+    lost = _choose(b, "olt", x, _f(2.0**24), lost, _f(0.0))
+    y = log(b, u, lost)
+    return _choose(b, "oeq", x, _f(0.0), x, y)  # -0 stays -0
 
 
 def tanh(b: Builder, x: Value) -> Value:
@@ -171,9 +208,43 @@ def erf(b: Builder, x: Value) -> Value:
     return b.call("llvm.copysign.v16f32", V, chosen, x)
 
 
-APPROXIMATIONS: dict[str, Callable[[Builder, Value], Value]] = {
+def _turned(quarters: int) -> Callable[[Builder, Value], Value]:
+    """``sin(x + quarters * pi/2)`` for ``|x| < NEAR``, 1.55 ulp."""
+
+    def rule(b: Builder, x: Value) -> Value:
+        inside = _choose(b, "olt", b.call("llvm.fabs.v16f32", V, x), _f(NEAR), x, _f(0.0))
+        n = b.call("llvm.rint.v16f32", V, _op(b, "fmul", inside, _f(2 / math.pi)))
+        r = inside
+        for part in HALF_PI:
+            r = _fma(b, n, _f(-part), r)
+        z = _op(b, "fmul", r, r)
+        p = _horner(b, z, (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1))
+        sine = _fma(b, _op(b, "fmul", p, z), r, r)
+        q = _horner(b, z, (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2))
+        cosine = _fma(b, _op(b, "fmul", q, z), z, _fma(b, z, _f(-0.5), _f(1.0)))
+        whole = b.pure(f"fptosi {V} {{0}} to {INT}", INT, n)
+        turn = _op(b, "add", whole, _i(quarters))
+        odd, back = (
+            b.pure(f"icmp ne {INT} {{0}}, zeroinitializer", M, _op(b, "and", turn, _i(bit)))
+            for bit in (1, 2)
+        )
+        y = b.pure(f"select {M} {{0}}, {V} {{1}}, {V} {{2}}", V, odd, cosine, sine)
+        minus = b.pure(f"fneg {V} {{0}}", V, y)
+        y = b.pure(f"select {M} {{0}}, {V} {{1}}, {V} {{2}}", V, back, minus, y)
+        y = y if quarters else _choose(b, "oeq", x, _f(0.0), x, y)  # -0 stays -0
+        return _choose(b, "uno", x, x, x, y)
+
+    return rule
+
+
+APPROXIMATIONS: dict[str, Callable[..., Value]] = {
     "exp": exp,
     "log": log,
     "tanh": tanh,
     "erf": erf,
+    "expm1": expm1,
+    "log1p": log1p,
+    "sin": guarded("sin_f32", V, _turned(0), NEAR, SINGLES["sin"]),
+    "cos": guarded("cos_f32", V, _turned(1), NEAR, SINGLES["cos"]),
+    "pow": SINGLES["pow"],
 }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codegen.vector.builder import LANES, Builder, Value, element_of, vector_of
+from codegen.vector.doubles import DOUBLES
 from codegen.vector.mathematics import APPROXIMATIONS
 from ir.errors import UnsupportedError
 from ir.ops.source import PARITY, ROTATIONS
@@ -220,10 +221,11 @@ def threefry(b: Builder, k0: Value, k1: Value, position: Value) -> Value:
 
 
 def _transcendental(b: Builder, op: str, args: Sequence[Value], source: DType) -> Value:
-    """Our own polynomial for float32 vectors where there is one; libm lane by lane elsewhere."""
+    """Our own polynomial for vectors where there is one; libm lane by lane elsewhere."""
     x = args[0]
-    if x.type == vector_of("float") and op in APPROXIMATIONS:
-        return APPROXIMATIONS[op](b, x)
+    own = {vector_of("float"): APPROXIMATIONS, vector_of("double"): DOUBLES}.get(x.type, {})
+    if op in own:
+        return own[op](b, *args)
     name = op + ("f" if source.itemsize == 4 else "")
     if not x.is_vector:
         return b.call(name, x.type, *args)
