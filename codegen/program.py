@@ -23,6 +23,7 @@ from codegen.calls import phase_of
 from codegen.driver import shared_driver
 from codegen.nest import LANES, Buffer
 from codegen.nests import Kernels
+from codegen.recycle import Recycler
 from codegen.results import plan_results
 from codegen.schedule import Schedule
 from codegen.vector.kernel import units
@@ -107,6 +108,7 @@ class Program:
     ) -> None:
         self.kernels, self.plans, self.report = kernels, tuple(plans), report
         self._addresses, self._dims = tuple(addresses), dict(dims)
+        self._memory = Recycler()
         self._results = plan_results(kernels.inputs, kernels.outputs, kernels.old, donated)
         self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self._lock = threading.Lock()
@@ -123,7 +125,9 @@ class Program:
             if binding is None:
                 binding = self._bindings[key] = self._bind(key)
             self._point(binding, inputs)
-            results = self._results.begin(inputs, binding.shapes, self.kernels.outputs)
+            results = self._results.begin(
+                inputs, binding.shapes, self.kernels.outputs, self._memory
+            )
             for at, slots in binding.fresh:
                 slots.point(binding.table, results[at].__array_interface__["data"][0])
             if self.timings is not None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.nest import Buffer
+from codegen.recycle import Recycler
 from ir.graph import Graph
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -40,6 +41,7 @@ class Results:
         inputs: Sequence[Array],
         shapes: Sequence[tuple[int, ...]],
         buffers: Sequence[Buffer],
+        memory: Recycler,
     ) -> list[Array]:
         """The arrays of all outputs, before the first kernel."""
         found: list[Array] = []
@@ -49,7 +51,7 @@ class Results:
             elif word == OLD:
                 found.append(inputs[k].copy())
             else:
-                found.append(np.empty(shapes[at], buffers[at].dtype))
+                found.append(memory.empty(at, shapes[at], buffers[at].dtype))
         return found
 
     def finish(self, inputs: Sequence[Array], results: list[Array]) -> None:
