@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from codegen import vector
+from codegen.budget import within_budget
 from codegen.cache import build_objects
 from codegen.native import host, load_object
 from codegen.nests import Kernels, build_nests
@@ -25,22 +26,36 @@ def compile_graph(
     batch_inputs: Collection[int] = (),
     name: str = "step",
     spelling: str = "vector",
+    memory: int | None = None,
 ) -> Program:
     """Compile ``graph`` for this CPU.
 
     ``donated`` maps an output to the input whose memory it takes over; ``batch_inputs`` are the
-    inputs whose axis 0 runs over the batch. Raises ``UnsupportedError`` for an op or a spelling
-    that has no lowering.
+    inputs whose axis 0 runs over the batch; ``memory`` bytes are the most that intermediates may
+    take (budget.py). Raises ``UnsupportedError`` for an op or a spelling that has no lowering,
+    ``MemoryBudgetError`` for a budget that cannot be kept.
     """
     started = time.perf_counter()
     donated = dict(donated or {})
     check_donations(graph, donated)
     kernels, plans = plan_kernels(run_passes(graph), donated, batch_inputs, spelling)
+    repeated, tight = 0, memory is not None
+    if memory is not None:
+        vectors = spelling == "vector"
+        (kernels, plans), repeated = within_budget(
+            (kernels, plans),
+            memory,
+            donated,
+            batch_inputs,
+            vectors,
+            lambda found: _scheduled(found, vectors),
+        )
     dims = dim_slots(graph)
     if spelling == "numba":
         addresses, built = build_kernels(plans, dims)
+        seconds = time.perf_counter() - started
         report = Report(
-            time.perf_counter() - started, built == 0, len(plans), len(set(addresses)), spelling
+            seconds, built == 0, len(plans), len(set(addresses)), spelling, repeated, tight
         )
         return Program(kernels, plans, addresses, dims, donated, report)
     if spelling != "vector":
@@ -48,7 +63,8 @@ def compile_graph(
     code = vector.Module(plans, dims)
     blob, hit = build_objects([name, code.key], code.text)
     found = load_object(blob, sorted(set(code.names)))
-    report = Report(time.perf_counter() - started, hit, len(plans), len(set(code.names)), spelling)
+    seconds, distinct = time.perf_counter() - started, len(set(code.names))
+    report = Report(seconds, hit, len(plans), distinct, spelling, repeated, tight)
     addresses = [found[symbol] for symbol in code.names]
     return Program(kernels, plans, addresses, dims, donated, report)
 
@@ -62,9 +78,13 @@ def plan_kernels(
     """The nests of an already simplified graph, each with its schedule."""
     vectors = spelling == "vector"
     kernels = build_nests(graph, donated, batch_inputs, vectors)
+    return kernels, _scheduled(kernels, vectors)
+
+
+def _scheduled(kernels: Kernels, vectors: bool) -> list[Schedule]:
     target = host()
     registers = target.vector_registers * target.vector_bits // 512  # sixteen lanes of float32
-    return kernels, [schedule(nest, registers, vectors) for nest in kernels.nests]
+    return [schedule(nest, registers, vectors) for nest in kernels.nests]
 
 
 def dim_slots(graph: Graph) -> dict[str, int]:

@@ -30,10 +30,13 @@ class Fusion:
     """Assigns every node of a graph to a cluster or leaves it free to be inlined.
 
     ``rows``: whether the emitter can store, inside a kernel of reductions, what they go over.
+    ``groups``: numbers of nodes; those of different numbers share no cluster.
     """
 
-    def __init__(self, graph: Graph, rows: bool = False) -> None:
-        self.graph, self.rows = graph, rows
+    def __init__(
+        self, graph: Graph, rows: bool = False, groups: Mapping[Node, int] | None = None
+    ) -> None:
+        self.graph, self.rows, self.groups = graph, rows, groups or {}
         self.users = graph.users()
         self.outputs = set(graph.outputs)
         self.clusters: list[Cluster] = []
@@ -107,7 +110,8 @@ class Fusion:
             Axis(f"i{at}", size // strides[at] if at in strides else size)
             for at, size in enumerate(node.shape)
         )
-        cluster = Cluster(len(self.clusters), axes, node.shape, reason=reason)
+        group = self.groups.get(node, 0)
+        cluster = Cluster(len(self.clusters), axes, node.shape, reason=reason, group=group)
         cluster.phases = {axes[at]: stride for at, stride in strides.items()}
         self.clusters.append(cluster)
         kept = [a if a.extent != 1 or a in cluster.phases else None for a in axes]
@@ -126,6 +130,9 @@ class Fusion:
     def _add(self, cluster: Cluster, node: Node, places: Places) -> None:
         cluster.members[node] = places
         self.member[node] = self.home[node] = cluster.number
+
+    def _same_group(self, cluster: Cluster, node: Node) -> bool:
+        return cluster.group == self.groups.get(node, 0)
 
     def _is_core(self, node: Node) -> bool:
         if node.op.name == "dot":
@@ -151,7 +158,7 @@ class Fusion:
         if node.op.family != "reduction":
             return False
         for cluster in self.clusters:
-            for core in cluster.core:
+            for core in cluster.core if self._same_group(cluster, node) else ():
                 same = core.inputs == node.inputs and core.op.family == "reduction"
                 if same and core.attrs["axes"] == node.attrs["axes"] and core in cluster.members:
                     self._add(cluster, node, cluster.members[core])
@@ -177,6 +184,7 @@ class Fusion:
             size > SMALL_WINDOW
             or tuple(node.attrs["axes"]) != tuple(last)
             or all(core.op.name not in ("dot", "fold") for core in cluster.core)
+            or not self._same_group(cluster, node)
             or not self._only_pooled(cluster, window)
         ):
             return False
@@ -197,7 +205,7 @@ class Fusion:
         """
         number = self.home[node]
         rows = self.clusters[number].rows if number >= 0 else None
-        if rows is None:
+        if rows is None or not self._same_group(self.clusters[number], node):
             return False
         cluster = self.clusters[number]
         reduces = node.op.family == "reduction"
@@ -254,6 +262,8 @@ class Fusion:
         cluster = self.clusters[number]
         if cluster.alone is not None or any(core.op.name in PUTS for core in cluster.core):
             return False
+        if not self._same_group(cluster, node):
+            return False
         inside = [s for s in node.inputs if s in cluster.members]
         late = [s for s in node.inputs if s not in cluster.members and self.home[s] == number]
         if not inside or late:
@@ -290,6 +300,8 @@ class Fusion:
         for cluster in reversed(self.clusters[max(number, 0) :]):
             grown = cluster.core or cluster.alone is not None
             if grown or cluster.shape != node.shape or cluster.number == number:
+                continue
+            if not self._same_group(cluster, node):
                 continue
             own = tuple(a if a.extent != 1 else None for a in cluster.axes)
             self._add(cluster, node, own)
@@ -346,6 +358,6 @@ class Fusion:
         return list(found.items())
 
 
-def fuse(graph: Graph, rows: bool = False) -> Fusion:
-    """Plan the clusters of ``graph``; ``rows`` as for ``Fusion``."""
-    return Fusion(graph, rows)
+def fuse(graph: Graph, rows: bool = False, groups: Mapping[Node, int] | None = None) -> Fusion:
+    """Plan the clusters of ``graph``; ``rows`` and ``groups`` as for ``Fusion``."""
+    return Fusion(graph, rows, groups)

@@ -20,8 +20,8 @@ from codegen.index import ZERO, Axis, Index, add, of_axis, scale
 from codegen.lanes import contraction_axis
 from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
-from codegen.nest import Buffer, Load, Nest, Root, walk
-from codegen.order import reaches, topological
+from codegen.nest import LANES, Buffer, Load, Nest, Root, walk
+from codegen.order import launch_order, predecessors, reads_of
 from codegen.patterns import stands_alone
 from codegen.relayout import (
     SMALL_BATCH,
@@ -49,6 +49,7 @@ class Kernels:
     old: tuple[int | None, ...]  # for each output the input that it merely repeats
     copies: tuple[tuple[Buffer, Buffer], ...]  # (from, to) after the last kernel: late state
     fusion: Fusion
+    order: tuple[Cluster, ...] = ()
     loops: tuple[Loop, ...] = ()
     places: Mapping[Buffer, Place] = field(default_factory=dict)  # buffers that are rows of others
     calls: tuple[Call, ...] = ()
@@ -61,8 +62,19 @@ def build_nests(
     rows: bool = False,
 ) -> Kernels:
     """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows."""
-    graph = with_halos(split_sums(graph))
-    return _Planner(graph, donated, batch_axes(graph, batch_inputs), rows=rows).plan()
+    return plan_nests(with_halos(split_sums(graph)), donated, batch_inputs, rows, {})
+
+
+def plan_nests(
+    graph: Graph,
+    donated: Mapping[int, int],
+    batch_inputs: Collection[int],
+    rows: bool,
+    groups: Mapping[Node, int],
+) -> Kernels:
+    """The same of a graph that is split and has its rims; nodes of two groups share no kernel."""
+    tags = batch_axes(graph, batch_inputs)
+    return _Planner(graph, donated, tags, rows=rows, groups=groups).plan()
 
 
 class _Planner:
@@ -74,9 +86,10 @@ class _Planner:
         names: set[str] | None = None,
         prefix: str = "",
         rows: bool = False,
+        groups: Mapping[Node, int] | None = None,
     ) -> None:
         self.graph, self.donated = graph, donated
-        self.fusion = fuse(graph, rows)
+        self.fusion = fuse(graph, rows, groups)
         self.rows = rows
         self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
@@ -117,6 +130,7 @@ class _Planner:
             tuple(numbers.get(node) for node in self.graph.outputs),
             self._late_state(),
             self.fusion,
+            tuple(order),
             tuple(self.loops),
             self.places,
             tuple(self.calls),
@@ -170,7 +184,10 @@ class _Planner:
             self.buffers[node] = self._buffer(name, node, lanes)
             return
         after = order[order.index(cluster) + 1 :]
-        late = any(target in self._reads(other) for other in after) or cluster.alone is not None
+        late = (
+            any(target in reads_of(other, self.fusion.member) for other in after)
+            or cluster.alone is not None
+        )
         late = late or self.fallible  # a call may raise, and then no state has changed
         if not late and self._same_point(cluster, node, target):
             self.buffers[node] = self.buffers[target]
@@ -206,41 +223,21 @@ class _Planner:
 
     # -- order ----------------------------------------------------------------------------------
 
-    def _reads(self, cluster: Cluster) -> set[Node]:
-        """Graph inputs and stored nodes that the cluster's kernel reads."""
-        found: set[Node] = set()
-        seen: set[Node] = set()
-        stack = [source for node in cluster.inlined for source in node.inputs]
-        while stack:
-            node = stack.pop()
-            if node in seen or node in cluster.inlined:
-                continue
-            seen.add(node)
-            if node.op.name == "input" or node in self.fusion.member:
-                found.add(node)
-            else:
-                stack.extend(node.inputs)
-        return found
-
     def _order(self) -> list[Cluster]:
         """Producers first; a kernel that overwrites state after the kernels that read it."""
         clusters = self.fusion.clusters
-        targets = self._targets()
-        reads = {c.number: self._reads(c) for c in clusters}
-        before: dict[int, set[int]] = {
-            c.number: {self.fusion.member[n] for n in reads[c.number] if n in self.fusion.member}
-            - {c.number}
-            for c in clusters
-        }
-        for c in clusters:
-            for node in self.fusion.stored(c):
-                target = targets.get(node)
-                for other in clusters:
-                    if target is None or other is c or target not in reads[other.number]:
-                        continue
-                    if not reaches(before, c.number, other.number):
-                        before[c.number].add(other.number)
-        return topological(clusters, before)
+        reads = {c.number: reads_of(c, self.fusion.member) for c in clusters}
+        made = {c.number: self.fusion.stored(c) for c in clusters}
+        before = predecessors(clusters, reads, made, self.fusion.member, self._targets())
+        given = {*self.graph.inputs, *self.graph.outputs}
+        return launch_order(
+            clusters,
+            before,
+            reads,
+            made,
+            lambda n: 0 if n in given else _weight(n),
+            bool(self.fusion.groups),
+        )
 
     # -- loops and calls ------------------------------------------------------------------------
 
@@ -385,3 +382,11 @@ def _comment(cluster: Cluster) -> str:
     counts = {name: names.count(name) for name in dict.fromkeys(names)}
     fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())
     return f"{cluster.reason}; fused: {fused}"
+
+
+def _weight(node: Node) -> int:
+    """The bytes of a value, an open size counted as some batch."""
+    total = node.dtype.itemsize
+    for size in node.shape:
+        total *= size if isinstance(size, int) else 2 * LANES
+    return int(total)

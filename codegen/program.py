@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen import memory
-from codegen.barriers import Share, barriers, share_of
-from codegen.calls import phase_of
+from codegen.arena import arena
 from codegen.driver import shared_driver
-from codegen.nest import LANES, Buffer
+from codegen.nest import Buffer
 from codegen.nests import Kernels
 from codegen.recycle import Recycler
 from codegen.results import plan_results
@@ -43,6 +42,8 @@ class Report:
     kernels: int
     distinct: int
     spelling: str
+    repeated: int = 0  # nodes computed twice, so that intermediates fit their budget
+    tight: bool = False  # there is a budget
 
 
 @dataclass
@@ -148,19 +149,15 @@ class Program:
 
     def barriers(self, env: Mapping[str, int]) -> list[bool]:
         """Before which kernels all threads wait, for the symbols' values in ``env``."""
-        return self._waits([share_of(plan, units(plan, env), env) for plan in self.plans])
+        return self._arena(env)[0]
 
-    def _waits(self, shares: Sequence[Share]) -> list[bool]:
-        """Turns of a loop wait for one another, and what follows a loop or a call for its end."""
-        flags = barriers(shares)
-        for call in self.kernels.calls:
-            if call.before < len(flags):
-                flags[call.before] = True
-        for loop in self.kernels.loops:
-            flags[loop.first] = True
-            if loop.last < len(flags):
-                flags[loop.last] = True
-        return flags
+    def _arena(self, env: Mapping[str, int]) -> tuple[list[bool], memory.Plan]:
+        return arena(self.kernels, self.plans, env, ALIGN, self.report.tight)
+
+    @property
+    def arena_bytes(self) -> int:
+        """The largest arena of intermediates so far."""
+        return max((binding.plan.total for binding in self._bindings.values()), default=0)
 
     # -- one run ------------------------------------------------------------------------------
 
@@ -253,13 +250,11 @@ class Program:
     def _bind(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
         env = bind_symbols([buffer.shape for buffer in self.kernels.inputs], shapes)
         counts = [units(plan, env) for plan in self.plans]
-        shares = [share_of(plan, n, env) for plan, n in zip(self.plans, counts, strict=True)]
-        waits = self._waits(shares)
-        plan = self._arena_plan(waits, env)
-        arena = _aligned(plan.total)
+        waits, plan = self._arena(env)
+        place = _aligned(plan.total)
         sizes = np.array([env[name] for name in self._dims] or [0], np.int64)
         calls = self._calls(env)
-        table, found = self._table(calls, plan, arena, env)
+        table, found = self._table(calls, plan, place, env)
         launches = self._launches(calls, table, sizes, counts, waits)
         external = tuple(
             (at, Slots.of(found[buffer]))
@@ -277,7 +272,7 @@ class Program:
         starts = [k for k, _ in calls]
         stops = tuple(bisect_left(starts, call.before) for call in self.kernels.calls)
         return Binding(
-            env, launches, table, external, fresh, stops, outputs, arena, plan, sizes, nothing
+            env, launches, table, external, fresh, stops, outputs, place, plan, sizes, nothing
         )
 
     def _calls(self, env: Mapping[str, int]) -> list[tuple[int, int]]:
@@ -290,52 +285,6 @@ class Program:
             calls += [(k, turn) for turn in range(turns) for k in body]
             at = loop.last
         return calls + [(k, 0) for k in range(at, len(self.plans))]
-
-    def _arena_plan(self, waits: Sequence[bool], env: Mapping[str, int]) -> memory.Plan:
-        """Intermediates live from the phase that writes them to the last that reads them.
-
-        What a loop goes through lives as long as the loop.
-        """
-        outside = {*self.kernels.inputs, *self.kernels.outputs}
-        spans: dict[Buffer, list[int]] = {}
-        phases = (2 * np.cumsum(waits, dtype=np.int64)).tolist()
-        ends = {
-            k: (loop.first, loop.last - 1)
-            for loop in self.kernels.loops
-            for k in range(loop.first, loop.last)
-        }
-        lasting = self._lasting(ends)
-        for k, plan in enumerate(self.plans):
-            for buffer in plan.nest.buffers:
-                place = self.kernels.places.get(buffer)
-                first, last = ends.get(k, (k, k)) if buffer in lasting else (k, k)
-                for one in (buffer,) if place is None else place.touched:
-                    if one not in outside:
-                        span = spans.setdefault(one, [phases[first], phases[last]])
-                        span[1] = max(span[1], phases[last])
-        for call in self.kernels.calls:
-            phase = phase_of(call, phases)
-            for one in call.buffers:
-                if one not in outside:
-                    span = spans.setdefault(one, [phase, phase])
-                    span[:] = [min(span[0], phase), max(span[1], phase)]
-        intervals = [
-            memory.Interval(buffer.name, size_in_bytes(buffer, env), first, last)
-            for buffer, (first, last) in spans.items()
-        ]
-        done = memory.plan(intervals, ALIGN)
-        memory.check(done, intervals)
-        return done
-
-    def _lasting(self, ends: Mapping[int, tuple[int, int]]) -> set[Buffer]:
-        """What a loop goes through, or was given before it: every turn finds it as it was."""
-        found = set(self.kernels.places)
-        homes: dict[Buffer, tuple[int, int] | None] = {}
-        for k, plan in enumerate(self.plans):
-            for buffer in plan.nest.buffers:
-                if homes.setdefault(buffer, ends.get(k)) != ends.get(k):
-                    found.add(buffer)
-        return found
 
     def _table(
         self,
@@ -377,15 +326,6 @@ class Program:
             rows.append((self._addresses[k], start + 8 * at, dims, counts[k], int(waits[k])))
             at += len(self.plans[k].nest.buffers)
         return np.array(rows, np.int64).reshape(-1, 5)
-
-
-def size_in_bytes(buffer: Buffer, env: Mapping[str, int]) -> int:
-    """What a buffer occupies, padding lanes included."""
-    total = buffer.dtype.itemsize
-    for axis, size in enumerate(buffer.shape):
-        count = evaluate(size, env)
-        total *= -(-count // LANES) * LANES if axis == buffer.batch else count
-    return max(total, buffer.dtype.itemsize * LANES)
 
 
 def _aligned(size: int) -> Array:

@@ -51,14 +51,23 @@ def build(
     name: str = "step",
     spelling: str = "vector",
     backend: str = "codegen",
+    memory: int | None = None,
 ) -> Runnable:
-    """A program for ``graph``: ``backend`` is "codegen" (native kernels) or "interpreter"."""
+    """A program for ``graph``: ``backend`` is "codegen" (native kernels) or "interpreter".
+
+    ``memory``: the most bytes that the intermediates of native kernels may take.
+    """
     if backend == "interpreter":
         return Interpreted(graph, donated)
     if backend != "codegen":
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
     program: Runnable = _codegen().compile_graph(
-        graph, donated=donated, batch_inputs=batch_inputs, name=name, spelling=spelling
+        graph,
+        donated=donated,
+        batch_inputs=batch_inputs,
+        name=name,
+        spelling=spelling,
+        memory=memory,
     )
     return program
 

@@ -26,8 +26,9 @@ from engine.modes import modes
 from engine.naming import input_names
 from engine.observe import Ran, observers
 from engine.program import Bound, Draft, close
+from engine.sizes import bytes_of
 from engine.trace import Trace
-from ir.errors import UnsupportedError
+from ir.errors import MemoryBudgetError, UnsupportedError
 from ir.graph import Graph
 from ir.passes import run_passes
 from ir.types import TensorType, dtype_of
@@ -45,9 +46,13 @@ class Step:
         name: str | None,
         spelling: str,
         keep_grads: bool,
+        memory: int | str | None,
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+        if memory is not None and backend != "codegen":
+            raise ValueError(f"memory= plans native kernels; backend {backend!r} has none")
+        self.memory = None if memory is None else bytes_of(memory)
         self.function, self.backend, self.spelling = function, backend, spelling
         self.name = name or str(getattr(function, "__name__", "step"))
         self.keep_grads = keep_grads
@@ -65,6 +70,7 @@ class Step:
             self.name,
             self.spelling,
             self.keep_grads,
+            self.memory,
         )
         key = next((k for k, v in vars(type(instance)).items() if v is self), self.name)
         instance.__dict__[key] = bound
@@ -127,6 +133,11 @@ class Step:
                 f"     arguments {sizes}; {entry.runs} run(s); traced in {trace * 1e3:.0f} ms, "
                 f"built in {compiled * 1e3:.0f} ms"
             )
+            arena = getattr(entry.bound.program, "arena_bytes", 0)
+            if arena:
+                twice = entry.bound.program.report.repeated  # type: ignore[attr-defined]
+                more = f", {twice} values computed twice" if twice else ""
+                lines.append(f"     intermediates take {arena / 2**20:.2f} MiB{more}")
         for family in self._families.values():
             if family.static_only:
                 lines.append(f"  one program for each size: {family.static_only}")
@@ -151,6 +162,8 @@ class Step:
                 )
             )
         known = family or Family()
+        if self.memory is not None:
+            known.static_only = "memory= is planned for known sizes"
         entry = None
         if known.seen and call.shapes not in known.seen and not known.static_only:
             shapes = generalise([*known.seen, call.shapes])
@@ -200,7 +213,12 @@ class Step:
                 name=self.name,
                 spelling=self.spelling,
                 backend=self.backend,
+                memory=self.memory,
             )
+        except MemoryBudgetError as error:
+            restore(saved)
+            error.args = (message(user_location(), f"{self.name}: {error.rule}", error.hint),)
+            raise
         except BaseException:
             restore(saved)
             raise
@@ -269,9 +287,12 @@ def jit(function: Any = None, **options: Any) -> Any:
     inputs: another learning rate never compiles again. Every outside tensor that the step reads
     (parameters, buffers, optimizer slots, random state) is read at each call, and each one it
     writes is written in place. If the step raises, state is as before. Options: ``backend``
-    ("codegen" or "interpreter"), ``name``, ``spelling`` ("vector" or "numba"), and ``keep_grads``:
+    ("codegen" or "interpreter"), ``name``, ``spelling`` ("vector" or "numba"), ``keep_grads``:
     by default a gradient that the step itself applies (the parameter is written after
-    ``backward``) is not stored, and ``p.grad`` is None afterwards.
+    ``backward``) is not stored, and ``p.grad`` is None afterwards; and ``memory`` (bytes, or
+    "300 MB"): the most that intermediate values may take. What does not fit is let go of and
+    computed again in the backward pass; where nothing fits, ``MemoryBudgetError`` says so before
+    anything has run, with the smallest budget that would do.
 
     >>> @engine.jit
     ... def step(x, y):
@@ -282,6 +303,7 @@ def jit(function: Any = None, **options: Any) -> Any:
     ...     return loss
     """
     defaults = {"backend": "codegen", "name": None, "spelling": "vector", "keep_grads": False}
+    defaults["memory"] = None
     unknown = set(options) - set(defaults)
     if unknown:
         raise TypeError(f"jit() has no option {', '.join(sorted(unknown))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,3 +66,22 @@ class VerifyError(AssertionError):
 
 class UnsupportedError(NotImplementedError):
     """No lowering exists for an op; named, never a silent slow path."""
+
+
+class MemoryBudgetError(MemoryError):
+    """No plan found lies within the budget: ``smallest`` bytes do, ``plain`` without repeating."""
+
+    def __init__(self, budget: int, smallest: int, plain: int) -> None:
+        self.budget, self.smallest, self.plain = budget, smallest, plain
+        self.rule = (
+            f"intermediates take at least {_mib(smallest, up=True)}, the budget is {_mib(budget)}; "
+            f"without computing anything twice they take {_mib(plain)}"
+        )
+        self.hint = f"memory={smallest} is the smallest budget found; a smaller batch needs less"
+        super().__init__(f"{self.rule}\nhint: {self.hint}")
+
+
+def _mib(size: int, up: bool = False) -> str:
+    """MiB to two places; upwards where a budget must hold it."""
+    hundredths = size * 100 / 2**20
+    return f"{(math.ceil(hundredths) if up else hundredths) / 100:.2f} MiB"

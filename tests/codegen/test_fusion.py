@@ -7,9 +7,9 @@ that loses them has to say why.
 import pytest
 
 from codegen import compile_graph, memory
+from codegen.arena import size_in_bytes
 from codegen.fuse import fuse
 from codegen.nest import Load, walk
-from codegen.program import size_in_bytes
 from ir import make
 from ir.graph import Graph
 from ir.passes import run_passes

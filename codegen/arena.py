@@ -1,0 +1,121 @@
+"""Kernels in launch order and sizes in, who waits for whom and where each intermediate lies out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from codegen import memory
+from codegen.barriers import Share, barriers, share_of
+from codegen.calls import phase_of
+from codegen.nest import LANES, Buffer
+from codegen.nests import Kernels
+from codegen.schedule import Schedule
+from codegen.vector.kernel import units
+from ir.dims import evaluate
+
+LARGE = 8 << 20  # bytes
+WORTH = 0.95  # of an arena: less is not worth more barriers
+
+
+def arena(
+    kernels: Kernels,
+    plans: Sequence[Schedule],
+    env: Mapping[str, int],
+    align: int,
+    tight: bool = False,
+) -> tuple[list[bool], memory.Plan]:
+    """Before which kernels all threads wait for one another, and the arena that this allows.
+
+    Between two barriers one thread may be kernels ahead of another, so that nothing which is alive
+    there shares memory. Large arenas, and those with a budget (``tight``), get more barriers than
+    the results need: each costs microseconds, and memory that is used again sooner is still in a
+    cache.
+    """
+    needed = _needed(kernels, [share_of(plan, units(plan, env), env) for plan in plans])
+    plan = _plan(kernels, plans, needed, env, align)
+    if plan.total < LARGE and not tight:
+        return needed, plan
+    turns = {k for loop in kernels.loops for k in range(loop.first, loop.last)}
+    every = [flag or (k > 0 and k not in turns) for k, flag in enumerate(needed)]
+    apart = _plan(kernels, plans, every, env, align)
+    return (every, apart) if apart.total < WORTH * plan.total else (needed, plan)
+
+
+def _needed(kernels: Kernels, shares: Sequence[Share]) -> list[bool]:
+    """Turns of a loop wait for one another, and what follows a loop or a call for its end."""
+    flags = barriers(shares)
+    for call in kernels.calls:
+        if call.before < len(flags):
+            flags[call.before] = True
+    for loop in kernels.loops:
+        flags[loop.first] = True
+        if loop.last < len(flags):
+            flags[loop.last] = True
+    return flags
+
+
+def _plan(
+    kernels: Kernels,
+    plans: Sequence[Schedule],
+    waits: Sequence[bool],
+    env: Mapping[str, int],
+    align: int,
+) -> memory.Plan:
+    """Intermediates live from the phase that writes them to the last that reads them.
+
+    What a loop goes through lives as long as the loop.
+    """
+    outside = {*kernels.inputs, *kernels.outputs}
+    spans: dict[Buffer, list[int]] = {}
+    phases = (2 * np.cumsum(waits, dtype=np.int64)).tolist()
+    ends = {
+        k: (loop.first, loop.last - 1)
+        for loop in kernels.loops
+        for k in range(loop.first, loop.last)
+    }
+    lasting = _lasting(kernels, plans, ends)
+    for k, plan in enumerate(plans):
+        for buffer in plan.nest.buffers:
+            place = kernels.places.get(buffer)
+            first, last = ends.get(k, (k, k)) if buffer in lasting else (k, k)
+            for one in (buffer,) if place is None else place.touched:
+                if one not in outside:
+                    span = spans.setdefault(one, [phases[first], phases[last]])
+                    span[1] = max(span[1], phases[last])
+    for call in kernels.calls:
+        phase = phase_of(call, phases)
+        for one in call.buffers:
+            if one not in outside:
+                span = spans.setdefault(one, [phase, phase])
+                span[:] = [min(span[0], phase), max(span[1], phase)]
+    intervals = [
+        memory.Interval(buffer.name, size_in_bytes(buffer, env), first, last)
+        for buffer, (first, last) in spans.items()
+    ]
+    done = memory.plan(intervals, align)
+    memory.check(done, intervals)
+    return done
+
+
+def size_in_bytes(buffer: Buffer, env: Mapping[str, int]) -> int:
+    """What a buffer occupies, padding lanes included."""
+    total = buffer.dtype.itemsize
+    for axis, size in enumerate(buffer.shape):
+        count = evaluate(size, env)
+        total *= -(-count // LANES) * LANES if axis == buffer.batch else count
+    return max(total, buffer.dtype.itemsize * LANES)
+
+
+def _lasting(
+    kernels: Kernels, plans: Sequence[Schedule], ends: Mapping[int, tuple[int, int]]
+) -> set[Buffer]:
+    """What a loop goes through, or was given before it: every turn finds it as it was."""
+    found = set(kernels.places)
+    homes: dict[Buffer, tuple[int, int] | None] = {}
+    for k, plan in enumerate(plans):
+        for buffer in plan.nest.buffers:
+            if homes.setdefault(buffer, ends.get(k)) != ends.get(k):
+                found.add(buffer)
+    return found
