@@ -27,18 +27,20 @@ def compile_graph(
     name: str = "step",
     spelling: str = "vector",
     memory: int | None = None,
+    simplified: bool = False,
 ) -> Program:
     """Compile ``graph`` for this CPU.
 
     ``donated`` maps an output to the input whose memory it takes over; ``batch_inputs`` are the
     inputs whose axis 0 runs over the batch; ``memory`` bytes are the most that intermediates may
-    take (budget.py). Raises ``UnsupportedError`` for an op or a spelling that has no lowering,
-    ``MemoryBudgetError`` for a budget that cannot be kept.
+    take (budget.py); ``simplified``: the passes have run. Raises ``UnsupportedError`` for an op or
+    a spelling that has no lowering, ``MemoryBudgetError`` for a budget that cannot be kept.
     """
     started = time.perf_counter()
     donated = dict(donated or {})
     check_donations(graph, donated)
-    kernels, plans = plan_kernels(run_passes(graph), donated, batch_inputs, spelling)
+    graph = graph if simplified else run_passes(graph)
+    kernels, plans = plan_kernels(graph, donated, batch_inputs, spelling)
     repeated, tight = 0, memory is not None
     if memory is not None:
         vectors = spelling == "vector"

@@ -7,6 +7,7 @@ the other order, a copy kernel makes it once.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product as combinations
@@ -20,8 +21,8 @@ from codegen.index import ZERO, Axis, Index, add, of_axis, scale
 from codegen.lanes import contraction_axis
 from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
-from codegen.nest import LANES, Buffer, Load, Nest, Root, walk
-from codegen.order import launch_order, predecessors, reads_of
+from codegen.nest import Buffer, Load, Nest, Root, walk
+from codegen.order import launch_order, predecessors, reads_of, weight_of
 from codegen.patterns import stands_alone
 from codegen.relayout import (
     SMALL_BATCH,
@@ -100,6 +101,9 @@ class _Planner:
         self.fallible = any(node.op.family == "factor" for node in graph.nodes)
         self.places: dict[Buffer, Place] = {}
         self.probes: dict[Node, Buffer] = {}  # stand-ins, to see where a kernel reads
+        self.loads: dict[int, dict[Buffer, list[tuple[Index, ...]]]] = {}  # of them, by cluster
+        self.made = {c.number: self.fusion.stored(c) for c in self.fusion.clusters}
+        self.last: dict[Node, int] = {}  # the place in launch order of each node's last reader
 
     def plan(self) -> Kernels:
         names = self.graph.input_names or tuple(
@@ -109,9 +113,9 @@ class _Planner:
             self.buffers[node] = self._buffer(name, node, None)
         targets = self._targets()
         order = self._order()
-        for cluster in order:
-            for node in self.fusion.stored(cluster):
-                self._assign(node, targets, cluster, order)
+        for place, cluster in enumerate(order):
+            for node in self.made[cluster.number]:
+                self._assign(node, targets, cluster, place)
         nests: list[Nest] = []
         done: set[Buffer] = set()
         for cluster in order:
@@ -174,7 +178,7 @@ class _Planner:
         node: Node,
         targets: Mapping[Node, Node],
         cluster: Cluster,
-        order: list[Cluster],
+        place: int,
     ) -> None:
         """Give a stored node its buffer: the donated input's where no one still reads it."""
         target = targets.get(node)
@@ -183,11 +187,7 @@ class _Planner:
             name = node.op.name if node.op.family != "movement" else "t"
             self.buffers[node] = self._buffer(name, node, lanes)
             return
-        after = order[order.index(cluster) + 1 :]
-        late = (
-            any(target in reads_of(other, self.fusion.member) for other in after)
-            or cluster.alone is not None
-        )
+        late = self.last.get(target, -1) > place or cluster.alone is not None
         late = late or self.fallible  # a call may raise, and then no state has changed
         if not late and self._same_point(cluster, node, target):
             self.buffers[node] = self.buffers[target]
@@ -211,15 +211,23 @@ class _Planner:
         if not self.probes:
             known = (*self.graph.inputs, *self.fusion.member)
             self.probes = {n: Buffer("probe", n.dtype, n.shape) for n in known}
-        own = self.probes[target]
+        if cluster.number not in self.loads:
+            self.loads[cluster.number] = self._loads_of(cluster)
+        mine = _points(cluster, node)
+        return all(mine == [index] for index in self.loads[cluster.number][self.probes[target]])
+
+    def _loads_of(self, cluster: Cluster) -> dict[Buffer, list[tuple[Index, ...]]]:
+        """Where the kernel reads each stand-in."""
         rows = dict.fromkeys(cluster.core, cluster.rows.within) if cluster.rows else {}
         probe = Lowering(self.probes, cluster.inlined, rows=rows)
         values = []
-        for member in self.fusion.stored(cluster):
+        for member in self.made[cluster.number]:
             values += [probe.element(member, index) for index in _points(cluster, member)]
-        mine = _points(cluster, node)
-        loads = [e for e in walk(values) if isinstance(e, Load) and e.buffer is own]
-        return all(mine == [load.index] for load in loads)
+        found: dict[Buffer, list[tuple[Index, ...]]] = defaultdict(list)
+        for expr in walk(values):
+            if isinstance(expr, Load):
+                found[expr.buffer].append(expr.index)
+        return found
 
     # -- order ----------------------------------------------------------------------------------
 
@@ -227,17 +235,19 @@ class _Planner:
         """Producers first; a kernel that overwrites state after the kernels that read it."""
         clusters = self.fusion.clusters
         reads = {c.number: reads_of(c, self.fusion.member) for c in clusters}
-        made = {c.number: self.fusion.stored(c) for c in clusters}
-        before = predecessors(clusters, reads, made, self.fusion.member, self._targets())
+        before = predecessors(clusters, reads, self.made, self.fusion.member, self._targets())
         given = {*self.graph.inputs, *self.graph.outputs}
-        return launch_order(
+        order = launch_order(
             clusters,
             before,
             reads,
-            made,
-            lambda n: 0 if n in given else _weight(n),
-            bool(self.fusion.groups),
+            self.made,
+            lambda node: 0 if node in given else weight_of(node),
+            frugal=bool(self.fusion.groups),
         )
+        for place, cluster in enumerate(order):
+            self.last.update(dict.fromkeys(reads[cluster.number], place))
+        return order
 
     # -- loops and calls ------------------------------------------------------------------------
 
@@ -382,11 +392,3 @@ def _comment(cluster: Cluster) -> str:
     counts = {name: names.count(name) for name in dict.fromkeys(names)}
     fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())
     return f"{cluster.reason}; fused: {fused}"
-
-
-def _weight(node: Node) -> int:
-    """The bytes of a value, an open size counted as some batch."""
-    total = node.dtype.itemsize
-    for size in node.shape:
-        total *= size if isinstance(size, int) else 2 * LANES
-    return int(total)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from codegen.cluster import Cluster
+from codegen.nest import LANES
 from ir.graph import Node
 
 SMALL = 8 << 20  # bytes of all intermediates together
@@ -117,3 +118,11 @@ def launch_order(
                 heappush(ready, follower)
     assert len(order) == len(clusters), "the clusters depend on each other in a circle"
     return order
+
+
+def weight_of(node: Node) -> int:
+    """The bytes of a value, an open size counted as some batch."""
+    total = node.dtype.itemsize
+    for size in node.shape:
+        total *= size if isinstance(size, int) else 2 * LANES
+    return int(total)

@@ -53,9 +53,9 @@ def build(
     backend: str = "codegen",
     memory: int | None = None,
 ) -> Runnable:
-    """A program for ``graph``: ``backend`` is "codegen" (native kernels) or "interpreter".
+    """A program for a ``graph`` that the passes have simplified.
 
-    ``memory``: the most bytes that the intermediates of native kernels may take.
+    ``backend`` is "codegen" (native kernels) or "interpreter"; ``memory``: the most bytes that the intermediates of native kernels may take.
     """
     if backend == "interpreter":
         return Interpreted(graph, donated)
@@ -68,6 +68,7 @@ def build(
         name=name,
         spelling=spelling,
         memory=memory,
+        simplified=True,
     )
     return program
 

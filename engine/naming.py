@@ -39,7 +39,12 @@ def input_names(
 def _state_names(trace: Trace) -> dict[Cell, str]:
     """Names of tensors in modules, outermost module first, and of optimizers' slots."""
     names: dict[Cell, str] = {}
+    covered: set[int] = set()  # modules inside one that is read already: deep networks touch all
     for owner in trace.touched:
+        if id(owner) in covered:
+            continue
+        inside = getattr(owner, "modules", None)
+        covered.update(map(id, inside() if inside is not None else ()))
         for read in ("named_parameters", "named_buffers"):
             named = getattr(owner, read, None)
             for name, tensor in named() if named is not None else ():
