@@ -55,7 +55,8 @@ def build(
 ) -> Runnable:
     """A program for a ``graph`` that the passes have simplified.
 
-    ``backend`` is "codegen" (native kernels) or "interpreter"; ``memory``: the most bytes that the intermediates of native kernels may take.
+    ``backend`` is "codegen" (native kernels) or "interpreter"; ``memory``: the most bytes that the
+    intermediates of native kernels may take.
     """
     if backend == "interpreter":
         return Interpreted(graph, donated)
