@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from engine.train.packages import need
 
 Array = npt.NDArray[Any]
 
@@ -60,10 +61,6 @@ def _write(figure: Any, path: Path) -> None:
 
 
 def _pyplot() -> Any:
-    try:
-        plt = importlib.import_module("matplotlib.pyplot")  # half a second, for drawing alone
-    except ModuleNotFoundError as error:
-        text = f"{error}; pictures need the examples' packages: pip install 'tracefuse[examples]'"
-        raise ModuleNotFoundError(text, name=error.name) from None
+    plt = need("matplotlib.pyplot")  # half a second, for drawing alone
     plt.switch_backend("agg")
     return plt
