@@ -20,6 +20,8 @@ QUICK: dict[str, tuple[str, list[str]]] = {
     "multitask": ("loss", []),
     "gan": ("distance", ["--epochs", "3"]),
     "language": ("loss", []),
+    "genomics": ("loss", []),
+    "speech": ("loss", []),
 }
 ELSEWHERE = {"anatomy", "lenet"}  # with tests of their own
 
