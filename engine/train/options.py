@@ -27,19 +27,22 @@ def options(
 
 
 def read(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, quick: Mapping[str, Any]
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    quick: Mapping[str, Any],
+    checkpoint: str = "checkpoint.safetensors",
 ) -> argparse.Namespace:
     """The options; ``quick`` are the defaults under ``--quick``. Seeds the engine.
 
-    ``checkpoint`` is the run's file in the folder of results. A wrong option ends the script with
-    a line that says what is right.
+    ``checkpoint`` of the result is the path of the run's file in the folder of results. A wrong
+    option ends the script with a line that says what is right.
     """
     if parser.parse_known_args(arguments)[0].quick:
         parser.set_defaults(**quick)
     found = parser.parse_args(arguments)
     if found.out.exists() and not found.out.is_dir():
         parser.error(f"--out {found.out}: that is a file, and results need a folder")
-    found.checkpoint = found.out / "checkpoint.safetensors"
+    found.checkpoint = found.out / checkpoint
     if found.resume and not found.checkpoint.exists():
         parser.error(f"--resume: there is no {found.checkpoint}; train without it first")
     manual_seed(found.seed)

@@ -1,7 +1,6 @@
 """Training examples run shortly in: their loss falls, a resumed run is the same to the bit."""
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,18 +21,10 @@ QUICK: dict[str, tuple[str, list[str]]] = {
     "language": ("loss", []),
     "genomics": ("loss", []),
     "speech": ("loss", []),
+    "detection": ("loss", []),
+    "compress": ("loss", []),
 }
-ELSEWHERE = {"anatomy", "lenet"}  # with tests of their own
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{name}_example", EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+ELSEWHERE = {"anatomy", "automl", "lenet"}  # with tests of their own
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -53,7 +44,7 @@ def test_no_example_is_without_a_test() -> None:
 
 
 @pytest.mark.parametrize("name", list(QUICK))
-def test_quick_run(name: str, tmp_path: Path) -> None:
+def test_quick_run(name: str, tmp_path: Path, example: Callable[[str], ModuleType]) -> None:
     module = example(name)
     falls, more = QUICK[name]
     common = ["--quick", "--seed", "3", *more]
@@ -73,7 +64,9 @@ def test_quick_run(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(value, found[1][key], err_msg=key)
 
 
-def test_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_architecture(
+    tmp_path: Path, example: Callable[[str], ModuleType]
+) -> None:
     module = example("mlp")
     module.main(["--quick", "--epochs", "1", "--out", str(tmp_path)])
     with pytest.raises(engine.serialize.CheckpointError, match="give the options"):
