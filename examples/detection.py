@@ -236,7 +236,7 @@ def draw_boxes(images, found, path):
         place.imshow(image[0], cmap="gray")
         place.axis("off")
         for (left, top, right, bottom), score, kind in zip(*boxes_of, strict=True):
-            if score > 0.3:
+            if score > 0.6:
                 side = right - left, bottom - top
                 place.add_patch(plt.Rectangle((left, top), *side, fill=False, color="lime"))
                 place.text(left, top - 2, f"{kind}", color="yellow", fontsize=11)

@@ -8,21 +8,16 @@ training step is one compiled program: forward pass, loss, gradients and the opt
 
 from __future__ import annotations
 
-import argparse
-import time
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
+from engine.train import draw_curves, draw_sheet, fit, options, read
 
 
 class Net(nn.Module):
@@ -45,7 +40,7 @@ class Net(nn.Module):
         return x
 
 
-def enlarge(images: np.ndarray, size: int = 32) -> np.ndarray:
+def enlarge(images, size=32):
     """[n, 8, 8] to [n, 1, size, size], bilinear: one small matrix from either side."""
     old = images.shape[-1]
     at = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
@@ -57,12 +52,12 @@ def enlarge(images: np.ndarray, size: int = 32) -> np.ndarray:
 class Shifted(TensorDataset):
     """Images and labels; every time an image is asked for, it has moved by up to three pixels."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
+    def __init__(self, images, labels):
         super().__init__(images, labels)
         self.padded = np.pad(images[:, 0], ((0, 0), (3, 3), (3, 3)), constant_values=-1.0)
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(0)
 
-    def take(self, indices: np.ndarray) -> tuple[torch.Tensor, ...]:
+    def take(self, indices):
         _, labels = super().take(indices)
         down, right = self.random.integers(0, 7, (2, len(indices), 1))
         rows, columns = down + np.arange(32), right + np.arange(32)
@@ -70,146 +65,80 @@ class Shifted(TensorDataset):
         return torch.from_numpy(images[:, None]), labels
 
 
-def digits(seed: int) -> tuple[Shifted, TensorDataset]:
-    """1797 digits from -1 to 1, a fifth of every class held back for the test."""
+def main(arguments: list[str] | None = None) -> dict[str, float]:
+    """Train, compare, draw; the test accuracies of the network and of the baseline."""
+    parser = options("lenet", __doc__.splitlines()[0], epochs=40, batch_size=64, lr=0.03)
+    given = read(parser, arguments, {"epochs": 2})
     raw = load_digits()
-    images = enlarge(raw.images / 8.0 - 1.0)
-    labels = raw.target.astype(np.int64)
     x, x_test, y, y_test = train_test_split(
-        images, labels, test_size=0.2, stratify=labels, random_state=0
+        enlarge(raw.images / 8.0 - 1.0),
+        raw.target.astype(np.int64),
+        test_size=0.2,
+        stratify=raw.target,
+        random_state=0,
     )
-    return Shifted(x, y, seed), TensorDataset(x_test, y_test)
-
-
-def train(options: argparse.Namespace, console: Console) -> tuple[Net, list[float], float]:
-    """Train as the options say; returns the network, all losses and the test accuracy."""
-    torch.manual_seed(options.seed)
-    training, test = digits(options.seed)
-    loader = DataLoader(training, options.batch_size, shuffle=True)
+    training = Shifted(x, y)
+    loader = DataLoader(training, given.batch_size, shuffle=True)
     net = Net()
     criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(net.parameters(), lr=options.lr, momentum=0.9)
+    optimizer = torch.optim.SGD(net.parameters(), lr=given.lr, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, given.epochs)
 
     @torch.jit
-    def step(x, y):
+    def step(images, labels):
         optimizer.zero_grad()
-        outputs = net(x)
-        loss = criterion(outputs, y)
+        outputs = net(images)
+        loss = criterion(outputs, labels)
         loss.backward()
         optimizer.step()
-        return loss, (outputs.argmax(1) == y).sum()
+        return loss, (outputs.argmax(1) == labels).sum()
 
     @torch.jit
-    def predict(x):
+    def predict(images):
         with torch.no_grad():
-            return net(x).argmax(1)
+            return net(images).argmax(1)
 
-    table = Table("epoch", "loss", "train acc", "test acc", "steps/s", "time", box=None)
-    losses: list[float] = []
-    compiling, accuracy, started = 0.0, 0.0, time.perf_counter()
-    for epoch in range(1, options.epochs + 1):
-        optimizer.param_groups[0]["lr"] = options.lr * (1 - (epoch - 1) / options.epochs)
+    def epoch(number):
+        training.random = np.random.default_rng((given.seed, number))
         net.train()
-        right, stepping = 0, 0.0
-        first = len(losses)
-        for x, y in loader:
-            before, known = time.perf_counter(), len(step.programs)
-            loss, hits = step(x, y)
-            spent = time.perf_counter() - before
-            losses.append(loss.item())
-            right += int(hits.item())
-            if len(step.programs) > known:
-                compiling += spent
-            else:
-                stepping += spent
+        done = [step(images, labels) for images, labels in loader]
+        schedule.step()
         net.eval()
-        accuracy = evaluate(predict, test)
-        speed = (len(losses) - first) / stepping if stepping else float("nan")
-        table.add_row(
-            str(epoch),
-            f"{np.mean(losses[first:]):.4f}",
-            f"{right / len(training):.2%}",
-            f"{accuracy:.2%}",
-            f"{speed:,.0f}",
-            f"{time.perf_counter() - started:.1f} s",
-        )
-    console.print(table)
-    console.print(f"compiling {len(step.programs)} programs for the step took {compiling:.2f} s")
-    return net, losses, accuracy
+        right = predict(torch.from_numpy(x_test)).numpy() == y_test
+        return {
+            "loss": np.mean([loss.item() for loss, _ in done]),
+            "training": sum(hits.item() for _, hits in done) / len(training),
+            "accuracy": right.mean(),
+        }
 
-
-def evaluate(predict: Any, test: TensorDataset) -> float:
-    """The share of the test images that ``predict`` labels rightly."""
-    images, labels = test.tensors
-    return float((predict(images).numpy() == labels.numpy()).mean())
-
-
-def draw_losses(losses: list[float], path: Path) -> None:
-    """The loss of every step, and a running mean, as PNG."""
-    import matplotlib.pyplot as plt  # takes half a second, and only drawing needs it
-
-    plt.switch_backend("agg")
-    figure, axes = plt.subplots(figsize=(7, 4))
-    axes.plot(losses, color="0.8", label="each step")
-    smooth = np.convolve(losses, np.full(20, 1 / 20), mode="valid")
-    if len(losses) >= 20:
-        axes.plot(np.arange(len(smooth)) + 19, smooth, label="mean of 20")
-    axes.set(xlabel="step", ylabel="cross-entropy", yscale="log", title="LeNet on digits")
-    axes.legend()
-    figure.savefig(path, dpi=120, bbox_inches="tight")
-    plt.close(figure)
-
-
-def draw_predictions(net: Net, path: Path) -> None:
-    """Forty test digits with what the network says, mistakes first and in red, as PNG."""
-    import matplotlib.pyplot as plt
-
-    _, test = digits(0)
-    images, labels = test.tensors
+    history = fit(
+        epoch,
+        given.epochs,
+        {"net": net, "optimizer": optimizer, "schedule": schedule},
+        checkpoint=given.checkpoint,
+        resume=given.resume,
+        stop_after=given.stop_after,
+    )
     net.eval()
-    with torch.no_grad():
-        said = net(images).argmax(1).numpy()
-    wrong = said != labels.numpy()
-    shown = np.argsort(~wrong, kind="stable")[:40]
-    plt.switch_backend("agg")
-    figure, axes = plt.subplots(4, 10, figsize=(10, 4.6))
-    for place, at in zip(axes.flat, shown, strict=True):
-        place.imshow(images.numpy()[at, 0], cmap="gray_r")
-        text = f"{said[at]}, is {labels.numpy()[at]}" if wrong[at] else str(said[at])
-        place.set_title(text, color="red" if wrong[at] else "black", fontsize=10)
-        place.axis("off")
-    figure.suptitle(f"{wrong.sum()} of {len(wrong)} test digits are read wrongly")
-    figure.savefig(path, dpi=120, bbox_inches="tight")
-    plt.close(figure)
-
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Train LeNet on scikit-learn's digits.")
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=0.03)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("lenet_out"))
-    parser.add_argument("--quick", action="store_true", help="two epochs, to see that it runs")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.epochs = 2
-    return options
-
-
-def main(arguments: list[str] | None = None) -> float:
-    """Train, draw, save; returns the test accuracy."""
-    options, console = parse(arguments), Console()
-    started = time.perf_counter()
-    net, losses, accuracy = train(options, console)
-    options.out.mkdir(parents=True, exist_ok=True)
-    draw_losses(losses, options.out / "loss.png")
-    draw_predictions(net, options.out / "predictions.png")
-    torch.save(net.state_dict(), options.out / "lenet.safetensors")
-    console.print(f"loss.png, predictions.png and lenet.safetensors are in {options.out}/")
-    console.print(f"test accuracy {accuracy:.2%} after {time.perf_counter() - started:.1f} s")
-    return accuracy
+    said = predict(torch.from_numpy(x_test)).numpy()
+    shown = np.argsort(said == y_test, kind="stable")[:40]
+    draw_curves(history, ["loss"], given.out / "loss.png", "LeNet on digits")
+    draw_sheet(
+        x_test[shown, 0],
+        given.out / "predictions.png",
+        f"{(said != y_test).sum()} of {len(y_test)} test digits are read wrongly",
+        [
+            f"{a}, is {b}" if a != b else str(a)
+            for a, b in zip(said[shown], y_test[shown], strict=True)
+        ],
+        list(said[shown] != y_test[shown]),
+    )
+    torch.save(net.state_dict(), given.out / "lenet.safetensors")
+    linear = LogisticRegression(max_iter=500).fit(x.reshape(len(x), -1), y)
+    baseline = float(linear.score(x_test.reshape(len(x_test), -1), y_test))
+    print(f"loss.png, predictions.png and lenet.safetensors are in {given.out}/")
+    print(f"test accuracy {history[-1]['accuracy']:.2%}; logistic regression {baseline:.2%}")
+    return {"accuracy": history[-1]["accuracy"], "baseline": baseline}
 
 
 if __name__ == "__main__":

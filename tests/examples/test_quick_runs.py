@@ -14,6 +14,7 @@ from engine.cli.run import example_files
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # what must fall, and whatever else makes the run shorter still
 QUICK: dict[str, tuple[str, list[str]]] = {
+    "lenet": ("loss", []),
     "mlp": ("loss", []),
     "resnet": ("loss", []),
     "multitask": ("loss", []),
@@ -23,8 +24,9 @@ QUICK: dict[str, tuple[str, list[str]]] = {
     "speech": ("loss", []),
     "detection": ("loss", []),
     "compress": ("loss", []),
+    "multimodal": ("loss", []),
 }
-ELSEWHERE = {"anatomy", "automl", "lenet"}  # with tests of their own
+ELSEWHERE = {"anatomy", "automl"}  # with tests of their own
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:

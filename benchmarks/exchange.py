@@ -1,0 +1,149 @@
+"""An order from same_script.py in, one training of an example out, with PyTorch if so ordered.
+
+Under PyTorch the modules that the example imports as ``engine...`` are torch's, and two of them are
+stand-ins: data sets take NumPy arrays, and runs are not checkpointed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+SPENT = {"seconds": 0.0}  # in epochs
+
+
+def main(order: Mapping[str, Any]) -> None:
+    """Run the example, and print its figure and its seconds as JSON."""
+    train = importlib.import_module("engine.train")  # options and pictures are nobody's tensors
+    real = train.fit if order["framework"] == "tracefuse" else epochs_only
+    train.fit = timed(real)  # type: ignore[attr-defined]
+    if order["framework"] == "PyTorch":
+        exchange(order["threads"], order["compiled"], train)
+    module = load(order["name"])
+    figures = module.main(order["arguments"])
+    print(json.dumps({"figure": figures[order["figure"]], **SPENT}))
+
+
+def timed(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """``fit``, its seconds added up."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return fit(*args, **kwargs)
+        finally:
+            SPENT["seconds"] += time.perf_counter() - started
+
+    return run
+
+
+def epochs_only(
+    epoch: Callable[[int], Mapping[str, float]], epochs: int, parts: Any, **_: Any
+) -> list[dict[str, float]]:
+    """What ``engine.train.fit`` does without checkpoints."""
+    history = []
+    for number in range(1, epochs + 1):
+        history.append({name: float(value) for name, value in epoch(number).items()})
+        print(number, history[-1], file=sys.stderr)
+    return history
+
+
+def exchange(threads: int, compiled: bool, train: ModuleType) -> None:
+    """Put torch where the examples import engine."""
+    vision = importlib.import_module("engine.vision")
+    torch = importlib.import_module("torch")
+    data = importlib.import_module("torch.utils.data")
+    torch.set_num_threads(threads)
+    torch.jit = torch.compile if compiled else (lambda function: function)
+
+    class Arrays(data.TensorDataset):  # type: ignore[misc, name-defined]
+        """A data set of NumPy arrays, taken a batch at a time as ours is."""
+
+        def __init__(self, *arrays: Any) -> None:
+            super().__init__(*(torch.as_tensor(array) for array in arrays))
+
+        def take(self, indices: Any) -> tuple[Any, ...]:
+            """The rows ``indices`` of every array."""
+            return tuple(tensor[indices] for tensor in self.tensors)
+
+    class Batches:
+        """Whole batches by one indexing, as fast as PyTorch can slice them."""
+
+        def __init__(
+            self, held: Any, batch_size: int, shuffle: bool = False, drop_last: bool = False
+        ) -> None:
+            self.held, self.size, self.shuffle, self.drop = held, batch_size, shuffle, drop_last
+
+        def __iter__(self) -> Any:
+            count = len(self.held)
+            order = torch.randperm(count) if self.shuffle else torch.arange(count)
+            end = count - count % self.size if self.drop else count
+            for start in range(0, end, self.size):
+                rows = order[start : min(start + self.size, end)]
+                yield self.held.take(rows if type(self.held) is Arrays else rows.numpy())
+
+    loading = ModuleType("engine.data")
+    loading.TensorDataset, loading.DataLoader = Arrays, Batches  # type: ignore[attr-defined]
+    boxes = ModuleType("engine.vision")  # boxes are found by our own functions on either side
+    for name in ("batched_nms", "box_iou"):
+        setattr(boxes, name, on_arrays(getattr(vision, name), torch))
+    options = train.options
+
+    def seeded(*args: Any, **kwargs: Any) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = options(*args, **kwargs)
+        parse = parser.parse_args
+
+        def parsed(*given: Any, **more: Any) -> Any:
+            found = parse(*given, **more)
+            torch.manual_seed(found.seed)
+            return found
+
+        parser.parse_args = parsed  # type: ignore[method-assign]
+        return parser
+
+    train.options = seeded  # type: ignore[attr-defined]
+    functional = importlib.import_module("torch.nn.functional")
+    replaced = {
+        "engine": torch,
+        "engine.nn": torch.nn,
+        "engine.nn.functional": functional,
+        "engine.data": loading,
+        "engine.vision": boxes,
+    }
+    sys.modules.update(replaced)
+
+
+def on_arrays(function: Callable[..., Any], torch: Any) -> Callable[..., Any]:
+    """``function`` of our tensors for those of ``torch``."""
+    from_numpy = importlib.import_module("engine.creation").from_numpy
+
+    def call(*args: Any) -> Any:
+        ours = [from_numpy(a.numpy()) if isinstance(a, torch.Tensor) else a for a in args]
+        return torch.from_numpy(np.array(function(*ours).numpy()))
+
+    return call
+
+
+def load(name: str) -> ModuleType:
+    """The example's module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
