@@ -204,7 +204,8 @@ def measure(
                 console.print(str(error), style="red", highlight=False)
                 continue
             comparisons.append(found)
-            tell(Measured(comparisons, [], failures))
+            later = [c for c in known if c not in comparisons]
+            tell(Measured(comparisons + later, [], failures))
         started = [c for c in comparisons if c.workload in settings.started]
         if not settings.starts or not started:
             return Measured(comparisons, [], failures)
