@@ -11,6 +11,7 @@ from engine import (
     autograd,
     bits as _bits,
     blocks as _blocks,
+    cuda,
     gamma as _gamma,
     images as _images,
     linalg,
@@ -100,6 +101,7 @@ from engine.creation import (
     zeros,
     zeros_like,
 )
+from engine.device import device
 from engine.dtypes import (
     bfloat16,
     bool_ as bool,
@@ -234,7 +236,9 @@ __all__ = [
     "clamp",
     "cos",
     "count_nonzero",
+    "cuda",
     "cumsum",
+    "device",
     "div",
     "double",
     "dtype",

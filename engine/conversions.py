@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.device import names_device, refuse_others
 from engine.dispatch import cast
 from engine.dtypes import as_dtype, bfloat16, bool_, float16, float32, float64, int32, int64
-from engine.errors import message
-from engine.locate import user_location
 from engine.state import TensorState
 
 if TYPE_CHECKING:
@@ -22,12 +21,8 @@ class Conversions:
         for arg in (*args, device):
             if isinstance(arg, TensorState):
                 dtype = arg.value.type.dtype
-            elif _names_device(arg):
-                name = str(arg)
-                if name.split(":", maxsplit=1)[0] != "cpu":
-                    raise RuntimeError(
-                        message(user_location(), f"there is no device {name!r}; only 'cpu'")
-                    )
+            elif names_device(arg):
+                refuse_others(str(arg))
             elif arg is not None and not isinstance(arg, bool):
                 dtype = arg
         return self if dtype is None else cast(self, as_dtype(dtype))
@@ -71,8 +66,3 @@ class Conversions:
     def type(self: Any, dtype: Any = None) -> Any:
         """As another dtype."""
         return str(self.dtype) if dtype is None else self.to(dtype)
-
-
-def _names_device(arg: Any) -> bool:
-    named = isinstance(arg, str) and arg.split(":")[0] in {"cpu", "cuda", "mps", "meta", "xpu"}
-    return named or type(arg).__name__ == "device"

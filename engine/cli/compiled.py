@@ -11,21 +11,34 @@ from typing import Any
 
 import click
 
+from codegen.cuda.inspect import ARCHITECTURES
 from engine.cli import failure
-from engine.cli.levels import LEVELS, Request
+from engine.cli.levels import CUDA_LEVELS, LEVELS, Request
 from engine.creation import ones
 from engine.jit import Step, jit
 from ir.dims import Dim
 from ir.text import ParseError, parse_type
 
+LEVEL_NAMES = list(dict.fromkeys([*LEVELS, *CUDA_LEVELS]))
+
 
 @click.command()
 @click.argument("target", metavar="FILE:FUNCTION")
-@click.option("--emit", type=click.Choice(list(LEVELS)), default="loops", show_default=True)
+@click.option("--emit", type=click.Choice(LEVEL_NAMES), default="loops", show_default=True)
+@click.option("--target", "machine", type=click.Choice(["cpu", "cuda"]), default="cpu")
+@click.option("--arch", type=click.Choice(list(ARCHITECTURES)), default="sm_80", show_default=True)
 @click.option("--input", "inputs", multiple=True, metavar="TYPE", help="As f32[64,1,32,32].")
 @click.option("--kernel", default="", metavar="NAME", help="Only kernels whose name contains NAME.")
 @click.option("--traceback", is_flag=True, help="Show whole tracebacks of errors.")
-def command(target: str, emit: str, inputs: tuple[str, ...], kernel: str, traceback: bool) -> None:
+def command(
+    target: str,
+    emit: str,
+    machine: str,
+    arch: str,
+    inputs: tuple[str, ...],
+    kernel: str,
+    traceback: bool,
+) -> None:
     """Show FUNCTION of FILE at one level.
 
     \b
@@ -36,15 +49,21 @@ def command(target: str, emit: str, inputs: tuple[str, ...], kernel: str, traceb
     numba     each kernel as Numba source
     llvm asm  the vector kernels, as built for this CPU
 
+    With --target cuda: numba, ptx, and resources (registers, shared memory, occupancy); the
+    latter two need the extra `cuda`, and none needs a GPU.
+
     FUNCTION is a jitted step or a plain function of tensors. Its arguments come from --input (one
     for each), from FUNCTION.example_inputs, or from the module's example_inputs(); what the step
     was written around (networks, optimizers) is taken as it is. Nothing of the step is run.
     """
+    levels = CUDA_LEVELS if machine == "cuda" else LEVELS
+    if emit not in levels:
+        raise click.UsageError(f"--target {machine} emits {', '.join(levels)}, not {emit}")
     try:
         module, function = load(target)
         arguments = example_arguments(module, function, inputs)
         step = function if isinstance(function, Step) else jit(function)
-        text = LEVELS[emit](Request(step, arguments, kernel))
+        text = levels[emit](Request(step, arguments, kernel, arch))
     except click.ClickException:
         raise
     except Exception as error:

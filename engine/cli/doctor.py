@@ -91,7 +91,7 @@ def _cache() -> Iterator[str]:
 
 
 def _cuda() -> Iterator[str]:
-    yield "kernels have no CUDA spelling yet: every program runs on the CPU"
+    yield "kernels can be shown for CUDA (compile --target cuda); programs run on the CPU"
     installed = _version("numba-cuda")
     yield f"numba-cuda {installed}" if installed else "numba-cuda is not installed"
     yield _gpus()

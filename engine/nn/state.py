@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.creation import from_numpy
+from engine.device import names_device, refuse_others
 from engine.dtypes import as_dtype
 from engine.errors import ShapeError
 from engine.guards import bump_module_epoch
@@ -165,7 +166,9 @@ def convert(module: Any, *args: Any, **kwargs: Any) -> None:
             dtype = value.dtype
         elif isinstance(value, bool) or value is None:
             continue  # non_blocking, copy
-        elif str(value) != "cpu":
+        elif names_device(value):
+            refuse_others(str(value))
+        else:
             dtype = as_dtype(value)
     if dtype is None:
         return

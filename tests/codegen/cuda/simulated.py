@@ -1,0 +1,178 @@
+"""Graphs in, their CUDA kernels run by Numba's simulator and held to the interpreter out.
+
+Collected by ``test_simulator.py`` alone, in a process with NUMBA_ENABLE_CUDASIM=1: the simulator is
+chosen when Numba is imported. Its threads are Python's, so blocks are small here.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import engine
+from codegen.cuda import source
+from codegen.cuda.run import CudaProgram
+from engine import nn
+from engine.nn import functional as F
+from ir import make
+from ir.graph import Graph, build
+from ir.interpret import interpret
+from ir.types import F32, I64, TensorType, is_half
+
+
+def beside(name):
+    path = Path(__file__).resolve().parents[1] / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ops = beside("test_ops")
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of wrapping integers
+
+
+def agree(graph, arrays, exact=False, rtol=2e-6, block=4):
+    with np.errstate(all="ignore"):
+        wanted = interpret(graph, arrays)
+        found = CudaProgram(graph, block=block, blocks=2).run([np.array(a) for a in arrays])
+    for got, want in zip(found, wanted, strict=True):
+        assert got.dtype == want.dtype
+        assert got.shape == want.shape
+        if exact:
+            np.testing.assert_array_equal(got, want)
+        else:
+            scale = np.abs(want[np.isfinite(want)]).max(initial=1e-30) if want.size else 1
+            np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * scale)
+
+
+@pytest.mark.parametrize("long", [64, 2], ids=["threads", "blocks"])
+@pytest.mark.parametrize(("op", "case"), ops.CASES)
+def test_case(monkeypatch, op, case, long):
+    monkeypatch.setattr(source, "LONG", long)
+    nodes = ops.nodes_of(op, case)
+    rng = np.random.default_rng(len(op.name))
+    arrays = [ops.random_array(rng, n.dtype, n.shape, case.low, case.high) for n in nodes]
+    graph = Graph(tuple(nodes), (build(op, nodes, ops.attributes(op, case, "f32")),))
+    if any(is_half(node.dtype) for node in graph.nodes):
+        pytest.skip("no halves yet")
+    agree(graph, arrays, exact=op.name not in ops.ROUNDED, block=4 if long > 2 else 2)
+
+
+@pytest.mark.parametrize("kind", ["sum", "max", "argmax", "argmin"])
+def test_a_block_for_a_row(kind):
+    """Rows longer than a block, with infinities and NaNs in them."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 131)).astype(np.float32)
+    x[0] = -np.inf
+    x[1, 77] = x[1, 100] = np.inf
+    x[2, [40, 90]] = np.nan
+    x[3] = 1.0
+    if kind == "sum":
+        x = np.where(np.isfinite(x), x, 1.0).astype(np.float32)
+    node = make.input_node(TensorType(F32, x.shape), "x")
+    attrs = {"axes": (1,), **({"dtype": I64} if kind.startswith("arg") else {})}
+    graph = Graph((node,), (make.apply(kind, node, **attrs),))
+    assert CudaProgram(graph, block=8, blocks=2).sources[0].shared
+    agree(graph, [x], exact=kind != "sum")
+
+
+def lenet():
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 3, 3), nn.ReLU(),
+        nn.Flatten(), nn.Linear(27, 8), nn.ReLU(), nn.Linear(8, 4),
+    )  # fmt: skip
+
+
+def residual():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.norm = nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3)
+            self.conv, self.head = nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.Linear(3, 4)
+
+        def forward(self, x):
+            x = F.silu(self.norm(self.stem(x)))
+            return self.head((x + F.silu(self.conv(x))).mean((2, 3)))
+
+    return Net()
+
+
+def transformer():
+    layer = nn.TransformerEncoderLayer(
+        8, 2, 16, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers, self.head = nn.TransformerEncoder(layer, 2), nn.Linear(8, 4)
+
+        def forward(self, x):
+            return self.head(self.layers(x).mean(1))
+
+    return Net()
+
+
+def lstm():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(4, 6, batch_first=True), nn.Linear(6, 4)
+
+        def forward(self, x):
+            return self.head(self.lstm(x)[0][:, -1])
+
+    return Net()
+
+
+def dropping():
+    return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Dropout(0.4), nn.Linear(16, 4))
+
+
+NETWORKS = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(6, 80), nn.ReLU(), nn.Linear(80, 4)), (5, 6)),
+    "dropout": (dropping, (5, 6)),
+    "lenet": (lenet, (2, 1, 12, 12)),
+    "residual": (residual, (2, 1, 6, 6)),
+    "transformer": (transformer, (2, 5, 8)),
+    "lstm": (lstm, (3, 5, 4)),
+}
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_three_training_steps(name):
+    """Every output of three steps, the state fed back, equal to the interpreter's."""
+    net, shape = NETWORKS[name][0], NETWORKS[name][1]
+    engine.manual_seed(0)
+    net = net()
+    optimizer = engine.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+    @engine.jit
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x, y = engine.randn(*shape), engine.arange(shape[0]) % 4
+    draft = step.draft(x, y)
+    arrays = [
+        np.array(s.cell.array) if s.cell is not None else np.zeros((), s.node.dtype)
+        for s in draft.sources
+    ]
+    for at, source_ in enumerate(draft.sources):
+        if source_.cell is None:
+            arrays[at][()] = source_.number()
+    program = CudaProgram(draft.graph, draft.donated, block=4, blocks=2)
+    wanted = [array.copy() for array in arrays]
+    for _ in range(3):
+        outputs = interpret(draft.graph, wanted)
+        found = program.run(arrays)
+        for at, into in draft.donated.items():
+            wanted[into] = np.array(outputs[at])
+        np.testing.assert_allclose(found[0], outputs[0], rtol=1e-5)
+    for at in draft.donated.values():
+        np.testing.assert_allclose(arrays[at], wanted[at], rtol=2e-4, atol=2e-5)
