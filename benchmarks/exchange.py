@@ -65,7 +65,7 @@ def exchange(threads: int, compiled: bool, train: ModuleType) -> None:
     torch = importlib.import_module("torch")
     data = importlib.import_module("torch.utils.data")
     torch.set_num_threads(threads)
-    torch.jit = torch.compile if compiled else (lambda function: function)
+    front = Front(torch, torch.compile if compiled else (lambda function: function))
 
     class Arrays(data.TensorDataset):  # type: ignore[misc, name-defined]
         """A data set of NumPy arrays, taken a batch at a time as ours is."""
@@ -115,13 +115,24 @@ def exchange(threads: int, compiled: bool, train: ModuleType) -> None:
     train.options = seeded  # type: ignore[attr-defined]
     functional = importlib.import_module("torch.nn.functional")
     replaced = {
-        "engine": torch,
+        "engine": front,
         "engine.nn": torch.nn,
         "engine.nn.functional": functional,
         "engine.data": loading,
         "engine.vision": boxes,
     }
     sys.modules.update(replaced)
+
+
+class Front(ModuleType):
+    """torch, but for ``jit``: torch's own module of that name is needed by the rest of it."""
+
+    def __init__(self, torch: ModuleType, jit: Callable[..., Any]) -> None:
+        super().__init__("engine")
+        self.torch, self.jit = torch, jit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.torch, name)
 
 
 def on_arrays(function: Callable[..., Any], torch: Any) -> Callable[..., Any]:
