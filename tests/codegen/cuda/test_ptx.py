@@ -19,6 +19,7 @@ def test_occupancy():
 
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_kernels_keep_to_registers(networks, architecture):
+    pytest.importorskip("numba_cuda", reason="PTX needs NVVM: pip install 'tracefuse[cuda]'")
     step = networks.lenet(64)
     nests = build_nests(run_passes(step.graph), {}, ()).nests
     kernels = [emit_kernel(nest) for nest in nests]
