@@ -14,14 +14,15 @@ import argparse
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
 from engine.train import need, options, read
+
+load_digits = need("sklearn.datasets").load_digits
+train_test_split = need("sklearn.model_selection").train_test_split
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 DEFAULT = {"depth": 1, "width": 64, "activation": "relu", "dropout": 0.0, "lr": 1e-3, "decay": 1e-4}

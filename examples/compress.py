@@ -13,14 +13,15 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
 from engine.train import fit, need, options, read
+
+load_digits = need("sklearn.datasets").load_digits
+train_test_split = need("sklearn.model_selection").train_test_split
 
 WARMTH = 4.0  # softens the answers that the small network learns from
 

@@ -11,15 +11,17 @@ are not those of training.
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits, load_sample_images
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.train import draw_curves, fit, need, options, read
 from engine.vision import batched_nms, box_iou
+
+load_digits = need("sklearn.datasets").load_digits
+load_sample_images = need("sklearn.datasets").load_sample_images
+LogisticRegression = need("sklearn.linear_model").LogisticRegression
+train_test_split = need("sklearn.model_selection").train_test_split
 
 SIDE, STRIDE, MOST = 96, 4, 4  # pixels of an image and of a cell; objects in an image
 CELLS = SIDE // STRIDE

@@ -11,14 +11,15 @@ is held against that of a Gaussian with the real digits' mean and covariance.
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.svm import SVC
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, draw_sheet, fit, options, read
+from engine.train import draw_curves, draw_sheet, fit, need, options, read
+
+load_digits = need("sklearn.datasets").load_digits
+SVC = need("sklearn.svm").SVC
 
 NOISE = 32
 

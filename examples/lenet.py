@@ -9,15 +9,16 @@ training step is one compiled program: forward pass, loss, gradients and the opt
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, draw_sheet, fit, options, read
+from engine.train import draw_curves, draw_sheet, fit, need, options, read
+
+load_digits = need("sklearn.datasets").load_digits
+LogisticRegression = need("sklearn.linear_model").LogisticRegression
+train_test_split = need("sklearn.model_selection").train_test_split
 
 
 class Net(nn.Module):

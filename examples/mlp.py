@@ -6,15 +6,16 @@ python examples/mlp.py
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, fit, options, read
+from engine.train import draw_curves, fit, need, options, read
+
+load_digits = need("sklearn.datasets").load_digits
+LogisticRegression = need("sklearn.linear_model").LogisticRegression
+train_test_split = need("sklearn.model_selection").train_test_split
 
 
 def main(arguments: list[str] | None = None) -> dict[str, float]:

@@ -12,14 +12,15 @@ import math
 import time
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, draw_sheet, fit, options, read
+from engine.train import draw_curves, draw_sheet, fit, need, options, read
+
+load_digits = need("sklearn.datasets").load_digits
+train_test_split = need("sklearn.model_selection").train_test_split
 
 MOST = 60.0  # degrees that a digit is turned by, either way
 WEIGHTS = {"digit": 1.0, "parity": 0.5, "angle": 20.0}

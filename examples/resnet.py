@@ -8,15 +8,16 @@ Every image is turned, stretched and shifted a little before it is seen, inside 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from sklearn.neighbors import KNeighborsClassifier
 
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, draw_sheet, fit, options, read
+from engine.train import draw_curves, draw_sheet, fit, need, options, read
+
+load_digits = need("sklearn.datasets").load_digits
+train_test_split = need("sklearn.model_selection").train_test_split
+KNeighborsClassifier = need("sklearn.neighbors").KNeighborsClassifier
 
 
 class Block(nn.Module):
