@@ -38,6 +38,7 @@ def arena(
     if plan.total < LARGE and not tight:
         return needed, plan
     turns = {k for loop in kernels.loops for k in range(loop.first, loop.last)}
+    turns |= {k for first, count in kernels.groups for k in range(first + 1, first + count)}
     every = [flag or (k > 0 and k not in turns) for k, flag in enumerate(needed)]
     apart = _plan(kernels, plans, every, env, align)
     return (every, apart) if apart.total < WORTH * plan.total else (needed, plan)
@@ -53,6 +54,9 @@ def _needed(kernels: Kernels, shares: Sequence[Share]) -> list[bool]:
         flags[loop.first] = True
         if loop.last < len(flags):
             flags[loop.last] = True
+    for first, count in kernels.groups:
+        flags[first] = any(flags[first : first + count])
+        flags[first + 1 : first + count] = [False] * (count - 1)
     return flags
 
 
@@ -102,7 +106,7 @@ def _plan(
 def size_in_bytes(buffer: Buffer, env: Mapping[str, int]) -> int:
     """What a buffer occupies, padding lanes included."""
     total = buffer.dtype.itemsize
-    for axis, size in enumerate(buffer.shape):
+    for axis, size in enumerate(buffer.room):
         count = evaluate(size, env)
         total *= -(-count // LANES) * LANES if axis == buffer.batch else count
     return max(total, buffer.dtype.itemsize * LANES)

@@ -131,4 +131,6 @@ def _tag_movement(node: Node, tag: int) -> int | None:
         return tag if source.shape[tag] == node.shape[tag] else None
     if name == "flip":
         return None if tag in attrs["axes"] else tag
+    if name == "mix":
+        return None if tag == attrs["axis"] else tag
     return None

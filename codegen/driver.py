@@ -31,9 +31,10 @@ from codegen.threads import (
     start_thread,
 )
 
-# A launch is (kernel address, args address, dims address, units, flags). The kernel is
-# void kernel(ptr args, ptr dims, i64 begin, i64 end).
-FIELDS = 5
+# A launch is (kernel address, args address, dims address, units, flags, strips, group). The kernel
+# is void kernel(ptr args, ptr dims, i64 begin, i64 end), told strips where a unit is cut into
+# several; with the ``group - 1`` launches after it a launch takes turns strip by strip.
+FIELDS = 7
 BARRIER = 1
 SPINS = 2000  # pauses before a waiter sleeps: more hurts beside other processes, less is slower
 CROWDED_SPINS = 20  # with more threads than CPUs, the one waited for needs this CPU

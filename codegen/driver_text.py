@@ -123,7 +123,18 @@ wait:
 """
 
 _LAUNCH = """
-; One thread's walk over the launch list: its share of every kernel, barriers where flagged.
+define internal void @launch(ptr %record, i64 %begin, i64 %end) nounwind {
+  %fn = load ptr, ptr %record, align 8
+  %args.p = getelementptr i64, ptr %record, i64 1
+  %args = load ptr, ptr %args.p, align 8
+  %dims.p = getelementptr i64, ptr %record, i64 2
+  %dims = load ptr, ptr %dims.p, align 8
+  call void %fn(ptr %args, ptr %dims, i64 %begin, i64 %end)
+  ret void
+}
+
+; One thread's walk over the launch list: its share of every kernel, barriers where flagged. A group
+; of launches takes turns: each computes a strip before the next strip begins.
 define internal void @walk(ptr %control, ptr %launches, i64 %count, i64 %t, i64 %threads,
                            ptr %patience, i64 %limit) nounwind {
 entry:
@@ -134,7 +145,9 @@ entry:
   br i1 %empty, label %out, label %launch
 launch:
   %i = phi i64 [ 0, %entry ], [ %i1, %next ]
-  %record = getelementptr [5 x i64], ptr %launches, i64 %i
+  %record = getelementptr [7 x i64], ptr %launches, i64 %i
+  %group.p = getelementptr i64, ptr %record, i64 6
+  %group = load i64, ptr %group.p, align 8
   %flags.p = getelementptr i64, ptr %record, i64 4
   %flags = load i64, ptr %flags.p, align 8
   %flag = trunc i64 %flags to i1
@@ -154,15 +167,31 @@ share:
   %some = icmp ult i64 %begin, %end
   br i1 %some, label %call, label %next
 call:
-  %fn = load ptr, ptr %record, align 8
-  %args.p = getelementptr i64, ptr %record, i64 1
-  %args = load ptr, ptr %args.p, align 8
-  %dims.p = getelementptr i64, ptr %record, i64 2
-  %dims = load ptr, ptr %dims.p, align 8
-  call void %fn(ptr %args, ptr %dims, i64 %begin, i64 %end)
+  %strips.p = getelementptr i64, ptr %record, i64 5
+  %strips = load i64, ptr %strips.p, align 8
+  %first = mul i64 %begin, %strips
+  %last = mul i64 %end, %strips
+  %single = icmp eq i64 %group, 1
+  br i1 %single, label %whole, label %strip
+whole:
+  call void @launch(ptr %record, i64 %first, i64 %last)
   br label %next
+strip:
+  %s = phi i64 [ %first, %call ], [ %s1, %done ]
+  %s1 = add i64 %s, 1
+  br label %member
+member:
+  %j = phi i64 [ 0, %strip ], [ %j1, %member ]
+  %one = getelementptr [7 x i64], ptr %record, i64 %j
+  call void @launch(ptr %one, i64 %s, i64 %s1)
+  %j1 = add i64 %j, 1
+  %inside = icmp ult i64 %j1, %group
+  br i1 %inside, label %member, label %done
+done:
+  %left = icmp ult i64 %s1, %last
+  br i1 %left, label %strip, label %next
 next:
-  %i1 = add i64 %i, 1
+  %i1 = add i64 %i, %group
   %again = icmp ult i64 %i1, %count
   br i1 %again, label %launch, label %out
 out:

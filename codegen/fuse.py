@@ -14,9 +14,16 @@ from types import MappingProxyType
 
 from codegen.cluster import Cluster, Places, rows_of
 from codegen.index import ZERO, Axis, of_axis
-from codegen.lower import Lowering, overlaps
+from codegen.lower import Lowering
 from codegen.nest import Buffer, Load, Reduce, walk
-from codegen.patterns import crop_of, is_halo, stands_alone, strides_of
+from codegen.patterns import (
+    crop_of,
+    is_halo,
+    joins_tiles,
+    overlaps,
+    stands_alone,
+    strides_of,
+)
 from ir.graph import Graph, Node
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
@@ -138,7 +145,7 @@ class Fusion:
         if node.op.name == "dot":
             return not self._feeds_fold(node)
         if node.op.name == "fold":
-            return overlaps(node) and not self._is_cropped(node)
+            return joins_tiles(node) or (overlaps(node) and not self._is_cropped(node))
         if node.op.name == "slice":
             return self._is_cropped(node.inputs[0])
         return node.op.family == "reduction" or node.op.name in SUMS
@@ -297,9 +304,12 @@ class Fusion:
     def _join_light(self, node: Node) -> None:
         """Store a light node: in a cluster over the same shape that may still grow, or its own."""
         number = self.home[node]
-        for cluster in reversed(self.clusters[max(number, 0) :]):
+        tiles = node.op.name == "mix"  # large, and read by one contraction: made when it is time
+        for cluster in () if tiles else reversed(self.clusters[max(number, 0) :]):
             grown = cluster.core or cluster.alone is not None
             if grown or cluster.shape != node.shape or cluster.number == number:
+                continue
+            if any(member.op.name == "mix" for member in cluster.members):
                 continue
             if not self._same_group(cluster, node):
                 continue

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from codegen.lower import overlaps
-from codegen.patterns import contraction_of, crop_of, is_halo
+from codegen.patterns import contraction_of, crop_of, is_halo, overlaps
 from ir import make
 from ir.graph import Graph, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes

@@ -34,6 +34,8 @@ from codegen.nest import (
     Reduce,
     SizeValue,
 )
+from codegen.mixtures import mixtures
+from codegen.patterns import overlaps
 from codegen.relayout import Copy
 from ir.dims import Size, product
 from ir.errors import UnsupportedError
@@ -232,15 +234,6 @@ def _window(low: Lowering, node: Node, at: At) -> Expr:
     return low.element(node.inputs[0], tuple(index))
 
 
-def overlaps(node: Node) -> bool:
-    """Whether a fold adds several windows into one element."""
-    attrs = node.attrs
-    return any(
-        not (s == k and d == 1)
-        for k, s, d in zip(attrs["size"], attrs["stride"], attrs["dilation"], strict=True)
-    )
-
-
 def _fold(low: Lowering, node: Node, at: At) -> Expr:
     source, attrs = node.inputs[0], node.attrs
     rank = node.type.rank
@@ -322,6 +315,23 @@ def _dot(low: Lowering, node: Node, at: At) -> Expr:
     return Reduce("sum", opened, Apply("mul", (x, y), node.dtype), node.dtype)
 
 
+def _mix(low: Lowering, node: Node, at: At) -> Expr:
+    """Where the row is known only at run time, each is asked for in turn."""
+    axis, rows = node.attrs["axis"], node.attrs["rows"]
+    used = [i for i in range(node.inputs[0].shape[axis]) if any(row[i] for row in rows)]
+    parts = {
+        i: low.element(node.inputs[0], (*at[:axis], Index((), i), *at[axis + 1 :])) for i in used
+    }
+    values = mixtures(parts, rows, node.dtype)
+    row = at[axis].static
+    if row is not None:
+        return values[row]
+    out = values[-1]
+    for number in range(len(rows) - 2, -1, -1):
+        out = Guard((Condition(add(at[axis], -number), 1),), values[number], out)
+    return out
+
+
 def _cumsum(low: Lowering, node: Node, at: At) -> Expr:
     axis = node.attrs["axis"]
     opened = low.axis(node.shape[axis])
@@ -352,6 +362,7 @@ RULES: Mapping[str, Callable[[Lowering, Node, At], Expr]] = {
     "argmax": _reduction,
     "argmin": _reduction,
     "dot": _dot,
+    "mix": _mix,
     "cumsum": _cumsum,
     "take": positions.take,
     "put_add": positions.put_add,

@@ -26,13 +26,26 @@ class Buffer:
     """Memory for one array of logical ``shape``.
 
     ``batch`` None: row-major. Otherwise "lanes": axis ``batch`` of extent N is split into
-    ``[ceil(N / 16)] ... [16]``, the other axes row-major between.
+    ``[ceil(N / 16)] ... [16]``, the other axes row-major between. ``strips``: along these axes
+    there is room for so many elements only, those of the strip that is being computed.
     """
 
     name: str
     dtype: DType
     shape: tuple[Size, ...]
     batch: int | None = None
+    strips: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def room(self) -> tuple[Size, ...]:
+        """How many elements there is room for along each axis.
+
+        The rows of a strip are one longer than their elements: rows a power of two apart would
+        all meet in the same few places of the first cache.
+        """
+        held = dict(self.strips)
+        sizes = [held.get(axis, size) for axis, size in enumerate(self.shape)]
+        return (*sizes[:-1], sizes[-1] + 1) if held else tuple(sizes)
 
     def __str__(self) -> str:
         lanes = "" if self.batch is None else f" lanes on axis {self.batch}"
@@ -141,7 +154,8 @@ class Guard(Expr):
 
 @dataclass(frozen=True)
 class Apply(Expr):
-    """An elementwise op of the table (or ``threefry``: key words and a position)."""
+    """An elementwise op of the table; or ``threefry``: key words and a position; or ``muladd``:
+    two factors and what their product is added to."""
 
     op: str
     args: tuple[Expr, ...]
@@ -191,7 +205,8 @@ class Nest:
 
     ``batch`` is the axis that runs over the batch, if one does; ``rows`` the axis along which
     operands were laid out for the lanes; ``contracts`` says that it is a contraction's, and
-    ``comment`` what is fused.
+    ``comment`` what is fused. Along the axes of ``strips`` the kernel is run a few points at a
+    time, by turns with the kernels before and after it (strips.py).
     """
 
     name: str
@@ -202,6 +217,7 @@ class Nest:
     comment: str = ""
     rows: Axis | None = None
     contracts: bool = False
+    strips: tuple[tuple[Axis, int], ...] = ()
 
     @property
     def is_copy(self) -> bool:

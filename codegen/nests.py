@@ -8,7 +8,7 @@ the other order, a copy kernel makes it once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product as combinations
 
@@ -23,16 +23,19 @@ from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
 from codegen.nest import Buffer, Load, Nest, Root, walk
 from codegen.order import launch_order, predecessors, reads_of, weight_of
-from codegen.patterns import stands_alone
+from codegen.patterns import joins_tiles, stands_alone
 from codegen.relayout import (
     SMALL_BATCH,
     Copy,
     Order,
     copy_of,
     order_name,
+    summed_lanes,
     wanted_orders,
 )
 from codegen.split import split_sums
+from codegen.strips import Chain, chains, together
+from codegen.winograd import with_winograd
 from ir.dims import Size
 from ir.errors import UnsupportedError
 from ir.graph import Graph, Node
@@ -54,6 +57,7 @@ class Kernels:
     loops: tuple[Loop, ...] = ()
     places: Mapping[Buffer, Place] = field(default_factory=dict)  # buffers that are rows of others
     calls: tuple[Call, ...] = ()
+    groups: tuple[tuple[int, int], ...] = ()  # (first nest, how many) that take turns (strips.py)
 
 
 def build_nests(
@@ -63,7 +67,10 @@ def build_nests(
     rows: bool = False,
 ) -> Kernels:
     """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows."""
-    return plan_nests(with_halos(split_sums(graph)), donated, batch_inputs, rows, {})
+    graph = split_sums(graph)
+    if rows:
+        graph = with_winograd(graph)
+    return plan_nests(with_halos(graph), donated, batch_inputs, rows, {})
 
 
 def plan_nests(
@@ -104,6 +111,7 @@ class _Planner:
         self.loads: dict[int, dict[Buffer, list[tuple[Index, ...]]]] = {}  # of them, by cluster
         self.made = {c.number: self.fusion.stored(c) for c in self.fusion.clusters}
         self.last: dict[Node, int] = {}  # the place in launch order of each node's last reader
+        self.chains: list[Chain] = []
 
     def plan(self) -> Kernels:
         names = self.graph.input_names or tuple(
@@ -118,14 +126,29 @@ class _Planner:
                 self._assign(node, targets, cluster, place)
         nests: list[Nest] = []
         done: set[Buffer] = set()
+        chained = {chain.clusters[0].number: chain for chain in self.chains}
+        later = {c.number for chain in self.chains for c in chain.clusters[1:]}
+        groups: list[tuple[int, int]] = []
         for cluster in order:
             if cluster.alone is not None:
                 nests += self._alone(cluster.alone, len(nests))
                 continue
-            nest, copies = self._nest(cluster)
-            nests += [copy.nest for copy in copies if copy.buffer not in done]
-            done.update(copy.buffer for copy in copies)
-            nests.append(nest)
+            if cluster.number in later:
+                continue
+            chain = chained.get(cluster.number)
+            found = [self._nest(one) for one in (chain.clusters if chain else (cluster,))]
+            for copy in (copy for _, copies in found for copy in copies):
+                if copy.buffer not in done:
+                    nests.append(copy.nest)
+                    done.add(copy.buffer)
+            if chain is None:
+                nests.append(found[0][0])
+                continue
+            groups.append((len(nests), len(found)))
+            nests += [
+                replace(nest, strips=axes)
+                for (nest, _), axes in zip(found, chain.axes, strict=True)
+            ]
         numbers = {node: at for at, node in enumerate(self.graph.inputs)}
         return Kernels(
             tuple(nests),
@@ -138,6 +161,7 @@ class _Planner:
             tuple(self.loops),
             self.places,
             tuple(self.calls),
+            tuple(groups),
         )
 
     def _late_state(self) -> tuple[tuple[Buffer, Buffer], ...]:
@@ -150,8 +174,10 @@ class _Planner:
 
     # -- buffers ------------------------------------------------------------------------------
 
-    def _buffer(self, name: str, node: Node, batch: int | None) -> Buffer:
-        return Buffer(self._unique(name), node.dtype, node.shape, batch)
+    def _buffer(
+        self, name: str, node: Node, batch: int | None, strips: tuple[tuple[int, int], ...] = ()
+    ) -> Buffer:
+        return Buffer(self._unique(name), node.dtype, node.shape, batch, strips)
 
     def _unique(self, name: str) -> str:
         clean = "".join(c if c.isalnum() and c.isascii() else "_" for c in name).strip("_") or "t"
@@ -185,7 +211,9 @@ class _Planner:
         if target is None:
             lanes = None if node in self.fusion.outputs else self._lanes(node)
             name = node.op.name if node.op.family != "movement" else "t"
-            self.buffers[node] = self._buffer(name, node, lanes)
+            held = (chain.held.get(node, ()) for chain in self.chains)
+            strips = next((strips for strips in held if strips), ())
+            self.buffers[node] = self._buffer(name, node, lanes, strips)
             return
         late = self.last.get(target, -1) > place or cluster.alone is not None
         late = late or self.fallible  # a call may raise, and then no state has changed
@@ -245,9 +273,31 @@ class _Planner:
             lambda node: 0 if node in given else weight_of(node),
             frugal=bool(self.fusion.groups),
         )
+        self.chains = self._safe_chains(order, reads)
+        order = together(order, self.chains)
         for place, cluster in enumerate(order):
             self.last.update(dict.fromkeys(reads[cluster.number], place))
         return order
+
+    def _safe_chains(
+        self, order: Sequence[Cluster], reads: Mapping[int, set[Node]]
+    ) -> list[Chain]:
+        """The chains none of whose clusters would read state after it has been overwritten."""
+        targets = self._targets()
+        place = {cluster.number: at for at, cluster in enumerate(order)}
+        found = []
+        for chain in chains(self.fusion, self.tags, targets):
+            numbers = [cluster.number for cluster in chain.clusters]
+            first, last = min(place[n] for n in numbers), place[numbers[-1]]
+            over = {
+                targets[node]
+                for cluster in order[first:last]
+                for node in self.made[cluster.number]
+                if node in targets
+            }
+            if not any(over & reads[number] for number in numbers):
+                found.append(chain)
+        return found
 
     # -- loops and calls ------------------------------------------------------------------------
 
@@ -289,6 +339,9 @@ class _Planner:
         heavy = _is_contraction(cluster)
         nest, loaded = self._lower(cluster, {})
         copies: list[Copy] = []
+        summed = summed_lanes(nest) if heavy and self.rows else None
+        if summed is not None:
+            return replace(nest, rows=summed), []
         if heavy:
             orders = wanted_orders(nest, loaded, self.tags)
             copies = [self._copy(node, order) for node, order in orders.items()]
@@ -349,7 +402,8 @@ class _Planner:
 
 
 def _is_contraction(cluster: Cluster) -> bool:
-    return any(node.op.name in ("dot", "fold") for node in cluster.inlined)
+    heavy = [node for node in cluster.inlined if node.op.name in ("dot", "fold")]
+    return any(not joins_tiles(node) for node in heavy)
 
 
 def _fixed_copies(turn: Kernels, scan: Node) -> list[Nest]:

@@ -35,6 +35,25 @@ def contraction_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node 
     return None
 
 
+def joins_tiles(node: Node) -> bool:
+    """Whether ``node`` puts transformed tiles side by side (a fold of mixed values)."""
+    if node.op.name != "fold" or overlaps(node):
+        return False
+    (source,) = node.inputs
+    while source.op.name == "transpose":
+        (source,) = source.inputs
+    return source.op.name == "mix"
+
+
+def overlaps(node: Node) -> bool:
+    """Whether a window, or a fold, has elements that belong to several windows, or gaps."""
+    attrs = node.attrs
+    return any(
+        not (s == k and d == 1)
+        for k, s, d in zip(attrs["size"], attrs["stride"], attrs["dilation"], strict=True)
+    )
+
+
 def crop_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
     """The slice of neighbours that is all that anyone reads of ``fold``."""
     if fold in outputs or len(users[fold]) != 1:
@@ -50,9 +69,19 @@ def is_halo(node: Node, users: Users) -> bool:
         return False
     if node.type.rank < 3 or not all(isinstance(size, int) for size in node.shape[2:]):
         return False
-    readers = [*users[node]]
-    readers += [far for user in users[node] if user.op.name == "window" for far in users[user]]
-    return any(_often(reader, node) for reader in readers if reader.op.name == "dot")
+    windows = [user for user in users[node] if user.op.name == "window"]
+    readers = [*users[node], *(far for window in windows for far in users[window])]
+    if any(_often(reader, node) for reader in readers if reader.op.name == "dot"):
+        return True
+    return any(_is_mixed(window, users) for window in windows)
+
+
+def _is_mixed(node: Node, users: Users) -> bool:
+    """Whether tiles of a fast convolution are made of ``node``."""
+    return any(
+        user.op.name == "mix" or (user.op.name == "transpose" and _is_mixed(user, users))
+        for user in users[node]
+    )
 
 
 def _often(dot: Node, operand: Node) -> bool:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from codegen import memory
 from codegen.arena import arena
-from codegen.driver import shared_driver
+from codegen.driver import FIELDS, shared_driver
 from codegen.nest import Buffer
 from codegen.nests import Kernels
 from codegen.recycle import Recycler
@@ -194,11 +194,13 @@ class Program:
                 self._call_outs(binding, inputs, results, at)
                 outside += time.perf_counter() - started
             if at < len(turns):
+                alone = launches[at : at + 1].copy()
+                alone[:, 6] = 1  # not by turns with others
                 started = time.perf_counter()
-                driver.run(launches[at : at + 1])
+                driver.run(alone)
                 seconds[turns[at][0]] += time.perf_counter() - started
         nothing = launches[:1].copy()
-        nothing[:, 3:] = 0  # no units, no barrier
+        nothing[:, 3:5], nothing[:, 6] = 0, 1  # no units, no barrier
         started = time.perf_counter()
         driver.run(nothing)
         timings.empty.append(time.perf_counter() - started)
@@ -322,10 +324,14 @@ class Program:
     ) -> npt.NDArray[np.int64]:
         rows, at = [], 0
         start, dims = table.__array_interface__["data"][0], sizes.__array_interface__["data"][0]
+        turns = dict(self.kernels.groups)
         for k, _ in calls:
-            rows.append((self._addresses[k], start + 8 * at, dims, counts[k], int(waits[k])))
+            strips = max(self.plans[k].strips, 1)
+            shared, group = counts[k] // strips, turns.get(k, 1)
+            place = (self._addresses[k], start + 8 * at, dims)
+            rows.append((*place, shared, int(waits[k]), strips, group))
             at += len(self.plans[k].nest.buffers)
-        return np.array(rows, np.int64).reshape(-1, 5)
+        return np.array(rows, np.int64).reshape(-1, FIELDS)
 
 
 def _aligned(size: int) -> Array:

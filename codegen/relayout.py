@@ -14,10 +14,11 @@ from math import prod
 
 from codegen.index import Axis, Index, axes_of, factor_of, linearise, of_axis
 from codegen.lanes import contiguous_axis, contraction_axis, length
-from codegen.nest import LANES, Buffer, Expr, Load, Nest, Reduce, Root, free_axes, walk
+from codegen.nest import LANES, Apply, Buffer, Expr, Load, Nest, Reduce, Root, free_axes, walk
 from ir.graph import Node
 
 SMALL_BATCH = 8  # below this many rows the lanes come from another axis
+LONG_SUM = 64 * LANES  # products of one result, of which the lanes may each sum up a part
 REUSED = 12  # an operand whose elements are each used this often is worth a copy
 
 
@@ -124,6 +125,30 @@ def _uses(nest: Nest, load: Load) -> float:
 
 def _values(nest: Nest) -> list[Expr]:
     return list(walk([root.value for root in nest.roots]))
+
+
+def summed_lanes(nest: Nest) -> Axis | None:
+    """The batch, where a contraction over it may leave both operands as they lie, in lanes.
+
+    Then sixteen sums are kept for every result, and added up in the end: worth it where each is
+    long. Lanes that do not exist would have to be left out one by one: whole blocks only.
+    """
+    sums = [e for e in _values(nest) if isinstance(e, Reduce)]
+    if len(sums) != 1 or sums[0].kind != "sum":
+        return None
+    body = sums[0].body
+    if not isinstance(body, Apply) or body.op != "mul":
+        return None
+    loads = [e for e in body.args if isinstance(e, Load) and e.buffer.batch is not None]
+    if len(loads) != 2:
+        return None
+    rows = {load.index[load.buffer.batch] for load in loads if load.buffer.batch is not None}
+    for axis in sums[0].axes:
+        whole = isinstance(axis.extent, int) and axis.extent % LANES == 0
+        if whole and rows == {of_axis(axis)}:
+            long = prod(length(a) for a in sums[0].axes) >= LONG_SUM
+            return axis if long else None
+    return None
 
 
 def order_name(order: Order) -> str:

@@ -14,7 +14,7 @@ from math import prod
 
 from codegen.index import Axis, axes_of
 from codegen.lanes import length, step_along, turned_axis, vector_axis
-from codegen.nest import LANES, Guard, Load, Nest, Reduce, free_axes, walk
+from codegen.nest import LANES, Apply, Guard, Load, Nest, Reduce, free_axes, walk
 from codegen.scatter import Scatter, scatter_of
 from codegen.tile import light_tile, register_tile, row_tile
 from codegen.traffic import loop_order
@@ -42,6 +42,11 @@ class Schedule:
         """Whether the lanes are added up at the end instead of stored side by side."""
         return self.vector is not None and self.vector not in self.nest.axes
 
+    @property
+    def strips(self) -> int:
+        """Into how many strips each block of the batch is cut."""
+        return prod(int(axis.extent) // step for axis, step in self.nest.strips)  # type: ignore[arg-type]
+
     def describe(self) -> str:
         """One line for people."""
         if self.scatter is not None:
@@ -49,6 +54,8 @@ class Schedule:
             return f"lanes {lanes}; adds each value to its row; threads share rows"
         tile = " x ".join(f"{axis}:{size}" for axis, size in self.tile.items() if size > 1)
         share = "batch blocks" if self.by_batch else "tiles"
+        if self.nest.strips:
+            share += f" in strips of {' x '.join(f'{a}:{step}' for a, step in self.nest.strips)}"
         lanes = "none" if self.vector is None else str(self.vector)
         return f"lanes {lanes}; register tile {tile or 'one point'}; threads share {share}"
 
@@ -74,7 +81,8 @@ def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
     if turned is not None:
         tile = {**dict.fromkeys(axes, 1), turned: LANES}
     elif core is None:
-        tile = light_tile(axes, vector)
+        whole = _whole_axes(nest, axes, vector)
+        tile = light_tile(axes, vector) if whole is None else whole
     elif nest.contracts or fixed or repeat > 1:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
     else:
@@ -83,6 +91,8 @@ def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
         order = _order(nest, axes, vector, core, memo)
     else:
         order = loop_order(core, axes, tile, vector)
+    if nest.strips and not by_batch:
+        raise AssertionError(f"{nest.name} is computed in strips, but threads do not share rows")
     return Schedule(nest, vector, tile, order, unroll, by_batch, turned=turned)
 
 
@@ -167,6 +177,17 @@ def _full_tiles(
     return forced
 
 
+def _whole_axes(nest: Nest, axes: list[Axis], vector: Axis | None) -> dict[Axis, int] | None:
+    """The tile of a kernel that mixes elements (``mix``): one point, but all rows of a matrix, so
+    that which one it is is known where the kernel is built, and they share what is alike."""
+    exprs = list(walk([root.value for root in nest.roots]))
+    if not any(isinstance(e, Apply) and e.op == "muladd" for e in exprs):
+        return None
+    asked = [c.index for e in exprs if isinstance(e, Guard) for c in e.conditions if c.size == 1]
+    rows = frozenset[Axis]().union(*(axes_of(index) for index in asked)) - {vector}
+    return {axis: length(axis) if axis in rows else 1 for axis in axes}
+
+
 def _order(
     nest: Nest,
     axes: list[Axis],
@@ -180,7 +201,8 @@ def _order(
         return tuple(axes)
     rest = [axis for axis in axes if axis != batch]
     if core is None:
-        return (batch, *rest)
+        near = [axis for axis in rest if axis in dict(nest.strips)]  # images lie row by row
+        return (batch, *(axis for axis in rest if axis not in near), *near)
     loads = [e for e in walk([core.body]) if isinstance(e, Load)]
     rows = [load for load in loads if any(batch in axes_of(part) for part in load.index)]
     heavy = max((_bytes(load) for load in loads if load not in rows), default=0)

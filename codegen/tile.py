@@ -60,7 +60,7 @@ def register_tile(
             continue
         vectors = _count(operands, sizes, True)
         scalars = _count(operands, sizes, False)
-        held = count + min(vectors, scalars) + 2
+        held = count + (min(vectors, scalars) or _count(operands[:1], sizes, True)) + 2
         if held > room and count > forced:
             continue
         cost = _cost(axes, sizes, count, vectors + 0.8 * scalars, vector)
@@ -134,6 +134,9 @@ def _cost(
 
 
 def _sizes(axis: Axis, is_vector: bool, nest: Nest, most: int) -> list[int]:
+    for strip, step in nest.strips:
+        if axis == strip:
+            return [size for size in TILE_SIZES if step % size == 0]
     if not isinstance(axis.extent, int):
         return [1, 2] if is_vector and nest.batch == axis else [1]
     whole = _steps(axis.extent, is_vector)

@@ -94,6 +94,8 @@ def _added(total: Reduce) -> Conditions:
 def _price(expr: Apply | Reduce) -> float:
     if isinstance(expr, Reduce):
         return 1.0
+    if expr.op == "muladd":
+        return 2.0
     row = OPS.get("random_bits" if expr.op == "threefry" else expr.op)
     return 1.0 if row is None else row.cost
 

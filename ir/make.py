@@ -226,6 +226,10 @@ def dot(
     )
 
 
+def mix(x: Node, axis: int, rows: Sequence[Sequence[float]]) -> Node:
+    return apply("mix", x, axis=axis, rows=tuple(tuple(row) for row in rows))
+
+
 def iota(shape: Sequence[Size], axis: int, dtype: DType) -> Node:
     return apply("iota", shape=tuple(shape), axis=axis, dtype=dtype)
 

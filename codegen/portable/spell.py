@@ -79,6 +79,8 @@ def literal(value: Any, dtype: DType) -> str:
 def apply(op: str, args: Sequence[str], source: DType, dtype: DType) -> str:
     """``op`` on operands of dtype ``source``; the result has ``dtype``."""
     wrapped = [f"({arg})" for arg in args]
+    if op == "muladd":
+        return f"{wrapped[0]} * {wrapped[1]} + {wrapped[2]}"
     if op == "threefry":
         return f"threefry({', '.join(args)})"
     if op == "cast":

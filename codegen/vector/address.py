@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from codegen.index import Axis, Div, Dynamic, Index, Mod, bounds, linearise, scale
+from codegen.index import ZERO, Axis, Div, Dynamic, Index, Mod, bounds, linearise, scale
 from codegen.nest import LANES, Buffer
 from codegen.vector.builder import Builder, Value, vector_of
 from codegen.vector.scalars import spread
@@ -64,10 +64,11 @@ class Linear:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an axis stands: its index; for the batch axis also its block's first row."""
+    """Where an axis stands: its index; for the batch axis also its block's first row, for the axis
+    of a strip the strip's first point."""
 
     index: Linear
-    block: Linear | None = None  # a multiple of 16
+    block: Linear | None = None  # of the batch: a multiple of 16
     lane: Linear | None = None  # index - block
 
 
@@ -179,15 +180,30 @@ class Addressing:
 
     def offset(self, buffer: Buffer, index: tuple[Index, ...], env: Env) -> Linear:
         """The element's place in the buffer's memory."""
-        shape, batch = buffer.shape, buffer.batch
+        shape, batch = buffer.room, buffer.batch
         rest = [axis for axis in range(len(shape)) if axis != batch]
-        inner = linearise([index[a] for a in rest], [shape[a] for a in rest])
+        held = dict(buffer.strips)
+        whole = [ZERO if a in held else index[a] for a in rest]
+        inner = linearise(whole, [shape[a] for a in rest])
         if batch is None:
             return self.linear(inner, env)
         total = self.linear(scale(inner, LANES), env)
+        for a in held:
+            step = product([LANES, *(shape[b] for b in rest if b > a)])
+            total = self._add_scaled(total, self._within(index[a], env), step)
         row = product(shape[a] for a in rest)
         block, lane = self._block_and_lane(index[batch], env)
         return self._add_scaled(total, block, row).plus(lane)
+
+    def _within(self, index: Index, env: Env) -> Linear:
+        """How far into the strip an index along one of its axes is."""
+        if index.static is not None:
+            return Linear()
+        ((axis, factor),) = index.terms
+        assert isinstance(axis, Axis), index
+        place = env.places[axis]
+        assert factor == 1 and index.offset == 0 and place.lane is not None, index
+        return place.lane
 
     def _add_scaled(self, total: Linear, part: Linear, by: Size) -> Linear:
         if isinstance(by, int):

@@ -60,7 +60,7 @@ def units(plan: Schedule, env: Mapping[str, int]) -> int:
         return evaluate(plan.scatter.row.extent, env)
     if plan.by_batch:
         assert plan.vector is not None
-        return ceil(evaluate(plan.vector.extent, env) / LANES)
+        return ceil(evaluate(plan.vector.extent, env) / LANES) * plan.strips
     total = 1
     for axis in plan.order:
         count = 0
@@ -87,11 +87,14 @@ class Kernel:
         self.evaluator = Evaluator(self.b, plan, self.addressing, memory)
         self.memory = memory
         self.reductions = Reductions(self.evaluator)
+        self.strip = dict(plan.nest.strips)
 
     def text(self, name: str) -> str:
         """The function's LLVM text; declarations are in ``self.b.declared``."""
         if self.plan.scatter is not None:
             Push(self.b, self.evaluator, self.memory, self.plan.scatter).text()
+        elif self.plan.nest.strips:
+            self._strips()
         elif self.plan.by_batch:
             self._axis(self.plan.order, {}, {})
         else:
@@ -112,6 +115,9 @@ class Kernel:
         axis, rest = left[0], left[1:]
         if axis == self.plan.vector:
             self._blocks(axis, rest, places, sizes)
+            return
+        if axis in self.strip:
+            self._within_strip(axis, rest, places, sizes)
             return
         for span in spans(axis, self.plan.tile[axis], False):
             tile = {**sizes, axis: span.size}
@@ -160,6 +166,50 @@ class Kernel:
                 stop = b.pure("add i64 {0}, {1}", "i64", begin, full)
             b.loop(begin, stop, step, [], body, multiple=LANES)
             begin = stop
+
+    # -- strips of blocks -----------------------------------------------------------------------
+
+    def _strips(self) -> None:
+        """This thread's strips, each a part of a batch block."""
+        b, batch = self.b, self.plan.vector
+        assert batch is not None
+
+        def body(unit: Value, carried: list[Value]) -> list[Value]:
+            places: dict[Axis, Place] = {}
+            for axis, step in reversed(self.plan.nest.strips):
+                count = Value(str(int(axis.extent) // step), "i64")  # type: ignore[arg-type]
+                at = b.pure("urem i64 {0}, {1}", "i64", unit, count)
+                unit = b.pure("udiv i64 {0}, {1}", "i64", unit, count)
+                first = b.pure(f"mul i64 {{0}}, {step}", "i64", at, multiple=step)
+                start = Linear(((first, 1),))
+                places[axis] = Place(start, start, Linear())
+            row = b.pure(f"mul i64 {{0}}, {LANES}", "i64", unit, multiple=LANES)
+            order = [axis for axis in self.plan.order if axis != batch]
+            self._axis(order, {**places, batch: block_place(row)}, {batch: 1})
+            return carried
+
+        b.loop(Value("%begin", "i64"), Value("%end", "i64"), 1, [], body)
+
+    def _within_strip(
+        self,
+        axis: Axis,
+        rest: Sequence[Axis],
+        places: Mapping[Axis, Place],
+        sizes: Mapping[Axis, int],
+    ) -> None:
+        step, tile = self.strip[axis], self.plan.tile[axis]
+        if step == tile:
+            self._axis(rest, places, {**sizes, axis: tile})
+            return
+
+        def body(i: Value, carried: list[Value]) -> list[Value]:
+            local = Linear(((i, 1),))
+            at = Place(places[axis].index.plus(local), places[axis].block, local)
+            self._axis(rest, {**places, axis: at}, {**sizes, axis: tile})
+            return carried
+
+        first, last = Value("0", "i64"), Value(str(step), "i64")
+        self.b.loop(first, last, tile, [], body, maybe_empty=False, multiple=tile)
 
     # -- sharing tiles --------------------------------------------------------------------------
 
@@ -299,5 +349,7 @@ class Kernel:
         if step == 0:
             return place
         by = Linear(offset=step * (LANES if axis == self.plan.vector else 1))
+        if axis in self.strip and place.lane is not None:
+            return Place(place.index.plus(by), place.block, place.lane.plus(by))
         block = None if place.block is None else place.block.plus(by)
         return Place(place.index.plus(by), block, place.lane)

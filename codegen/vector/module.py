@@ -35,7 +35,7 @@ def fingerprint(plan: Schedule) -> str:
     nest = plan.nest
     numbers = {buffer: at for at, buffer in enumerate(nest.buffers)}
     seen: dict[int, int] = {}
-    lines = [f"b{at} {b.dtype} {b.shape} {b.batch}" for b, at in numbers.items()]
+    lines = [f"b{at} {b.dtype} {b.shape} {b.batch} {b.strips}" for b, at in numbers.items()]
     exprs = list(walk([root.value for root in nest.roots]))
     for expr in exprs:
         seen[id(expr)] = len(seen)

@@ -69,6 +69,8 @@ def emit(b: Builder, op: str, args: Sequence[Value], source: DType, dtype: DType
     if op == "cast":
         return cast(b, args[0], source, dtype)
     type_, is_float = args[0].type, source.kind == "f"
+    if op == "muladd":
+        return b.call(f"llvm.fmuladd.{suffix(type_)}", type_, *args)
     if op in _ARITHMETIC:
         return b.pure(f"{_ARITHMETIC[op][not is_float]} {type_} {{0}}, {{1}}", type_, *args)
     if op in _INT_COMPARE:

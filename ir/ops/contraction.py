@@ -1,6 +1,8 @@
-"""Two operands in, sums of products over paired axes out: every matmul and convolution.
+"""Operands in, sums of products over axes out: every matmul and convolution.
 
-The result's axes are the batch axes, then what is left of the left operand, then of the right.
+``dot`` pairs axes of two operands; the result's axes are the batch axes, then what is left of the
+left operand, then of the right. ``mix`` is a product with a small matrix of known numbers along one
+axis: what fast convolutions are made of (codegen/winograd.py).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from ir.table import Array, Case, Op
 from ir.types import TensorType, is_float, is_half, short
 
 Pairs: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+Rows: TypeAlias = tuple[tuple[float, ...], ...]
 
 
 def free_axes(rank: int, contract: Sequence[int], batch: Sequence[int]) -> tuple[int, ...]:
@@ -76,6 +79,34 @@ def _restore(m: Any, x: Any, axes: tuple[int, ...]) -> Any:
     return m.transpose(x, tuple(axes.index(a) for a in range(len(axes))))
 
 
+def _infer_mix(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType:
+    axis, rows = attrs["axis"], attrs["rows"]
+    if not is_float(types[0].dtype) or is_half(types[0].dtype):
+        raise wrong_dtype(f"takes a float operand, not {short(types[0].dtype)}")
+    if any(len(row) != types[0].shape[axis] for row in rows):
+        raise broken(f"rows of {len(rows[0])} numbers for size {types[0].shape[axis]}")
+    shape = list(types[0].shape)
+    shape[axis] = len(rows)
+    return types[0].with_shape(shape)
+
+
+def _mix(x: Array, axis: int, rows: Rows) -> Array:
+    """A number that is zero leaves its element out, infinite or not."""
+    parts = np.moveaxis(x, axis, 0)
+    found = []
+    for row in rows:
+        total = np.zeros(parts.shape[1:], x.dtype)
+        for part, number in zip(parts, row, strict=True):
+            if number:
+                total += part * x.dtype.type(number)
+        found.append(total)
+    return np.stack(found, axis) if found else np.moveaxis(parts[:0], 0, axis)
+
+
+def _vjp_mix(m: Any, n: Any, g: Any) -> Sequence[Any]:
+    return (m.mix(g, n.attrs["axis"], tuple(zip(*n.attrs["rows"], strict=True))),)
+
+
 ROWS: tuple[Op, ...] = (
     Op(
         "dot",
@@ -91,6 +122,20 @@ ROWS: tuple[Op, ...] = (
             Case(((33, 9), (20, 9)), {"contract": ((1,), (1,)), "batch": ((), ())}),
             Case(((2, 4, 3), (2, 3, 5)), {"contract": ((2,), (1,)), "batch": ((0,), (0,))}),
             Case(((2, 3, 4, 5), (6, 5, 3)), {"contract": ((1, 3), (2, 1)), "batch": ((), ())}),
+        ),
+    ),
+    Op(
+        "mix",
+        "contraction",
+        1,
+        _infer_mix,
+        _mix,
+        _vjp_mix,
+        "",
+        4.0,
+        (
+            Case(((3, 4),), {"axis": 1, "rows": ((1.0, 0.0, -2.5, 0.0), (0.0, 1.0, 1.0, -1.0))}),
+            Case(((3, 17),), {"axis": 0, "rows": ((0.5, 1.0, 4.0), (0.5, -1.0, 4.0))}),
         ),
     ),
 )

@@ -1,0 +1,112 @@
+"""Clusters in, chains of three that take turns strip by strip out.
+
+A fast convolution makes tiles, multiplies them, and puts the products together: three kernels with
+twice the convolution's operands between them, which no near cache holds. So each thread computes a
+strip of tiles through all three before it begins the next strip. What lies between them is then
+needed for one strip at a time, and stays in the second cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from codegen.cluster import Cluster, Places
+from codegen.fuse import Fusion
+from codegen.index import Axis
+from codegen.nest import LANES
+from codegen.patterns import joins_tiles
+from ir.graph import Node
+
+NEAR = 640 * 1024  # bytes of tiles and products: they share the second cache with what they read
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Clusters that take turns, and along which of their axes a strip has how many points."""
+
+    clusters: tuple[Cluster, Cluster, Cluster]
+    axes: tuple[tuple[tuple[Axis, int], ...], ...]
+    held: Mapping[Node, tuple[tuple[int, int], ...]]  # of what lies between: (dimension, points)
+
+
+def chains(
+    fusion: Fusion, tags: Mapping[Node, int | None], donated: Collection[Node]
+) -> list[Chain]:
+    """Every chain of ``fusion``; ``tags`` are batch axes, ``donated`` nodes overwrite state."""
+    found = []
+    for cluster in fusion.clusters:
+        if len(cluster.core) == 1 and joins_tiles(cluster.core[0]):
+            chain = _chain(fusion, cluster, tags)
+            if chain is not None and not any(n in donated for n in cluster.members):
+                found.append(chain)
+    return found
+
+
+def _chain(fusion: Fusion, last: Cluster, tags: Mapping[Node, int | None]) -> Chain | None:
+    fold = last.core[0]
+    products = fold
+    while products.op.name in ("fold", "transpose", "mix"):
+        (products,) = products.inputs
+    if products.op.name != "dot" or products not in fusion.member:
+        return None
+    middle = fusion.clusters[fusion.member[products]]
+    tiles = products.inputs[0]
+    if tiles.op.name != "mix" or tiles not in fusion.member:
+        return None
+    first = fusion.clusters[fusion.member[tiles]]
+    if fusion.stored(first) != [tiles] or fusion.stored(middle) != [products]:
+        return None
+    alone = _only(fusion, tiles, middle) and _only(fusion, products, last)
+    batched = (tags[tiles], tags[products], tags[fold]) == (2, 2, 0)
+    if not alone or not batched:
+        return None
+    rows, columns = _steps(tiles, products)
+    places = [first.members[tiles][3:5], middle.members[products][3:5], last.members[fold][2:4]]
+    held = tuple((at, step) for at, step in ((3, rows), (4, columns)))
+    axes = tuple(_axes(pair, (rows, columns)) for pair in places)
+    return Chain((first, middle, last), axes, {tiles: held, products: held})
+
+
+def _only(fusion: Fusion, node: Node, cluster: Cluster) -> bool:
+    """Whether only ``cluster`` reads ``node``, itself or through what it computes in passing."""
+    stack = [node]
+    while stack:
+        for user in fusion.users[stack.pop()]:
+            home = fusion.member.get(user)
+            if home is None and user not in cluster.inner:
+                stack.append(user)
+            elif home is not None and home != cluster.number:
+                return False
+    return node not in fusion.outputs
+
+
+def _steps(tiles: Node, products: Node) -> tuple[int, int]:
+    """Rows and columns of tiles in a strip: as many as the cache has room for."""
+    rows, columns = (int(size) for size in tiles.shape[3:5])  # type: ignore[arg-type]
+    points = prod(int(size) for size in tiles.shape[:2])  # type: ignore[arg-type]
+    channels = int(tiles.shape[5]) + int(products.shape[5])  # type: ignore[arg-type]
+    most = max(1, NEAR // (points * channels * LANES * tiles.dtype.itemsize))
+    wide = max(step for step in range(1, columns + 1) if columns % step == 0 and step <= most)
+    if wide < columns:
+        return 1, wide
+    high = max(step for step in range(1, rows + 1) if rows % step == 0 and step * wide <= most)
+    return high, wide
+
+
+def _axes(places: Places, steps: Sequence[int]) -> tuple[tuple[Axis, int], ...]:
+    return tuple((a, step) for a, step in zip(places, steps, strict=True) if a is not None)
+
+
+def together(order: Sequence[Cluster], found: Sequence[Chain]) -> list[Cluster]:
+    """The launch order with the clusters of each chain side by side, where the last one stood."""
+    late = {c.number: chain for chain in found for c in chain.clusters[:2]}
+    last = {chain.clusters[2].number: chain for chain in found}
+    done: list[Cluster] = []
+    for cluster in order:
+        if cluster.number in last:
+            done += last[cluster.number].clusters
+        elif cluster.number not in late:
+            done.append(cluster)
+    return done
