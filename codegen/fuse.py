@@ -10,6 +10,7 @@ reads. Cluster ``k`` reads only from clusters before it, so there is never a cyc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from types import MappingProxyType
 
 from codegen.cluster import Cluster, Places, rows_of
@@ -30,6 +31,7 @@ VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad"
 SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
 PUTS = frozenset({"put_add", "put_along"})  # they add to their result, which nobody may change
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
+REPEATED = 16  # an element that is broadcast so often costs no load
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
 
 
@@ -269,7 +271,7 @@ class Fusion:
         cluster = self.clusters[number]
         if cluster.alone is not None or any(core.op.name in PUTS for core in cluster.core):
             return False
-        if not self._same_group(cluster, node):
+        if not self._same_group(cluster, node) or self._is_for_sum(node):
             return False
         inside = [s for s in node.inputs if s in cluster.members]
         late = [s for s in node.inputs if s not in cluster.members and self.home[s] == number]
@@ -286,6 +288,13 @@ class Fusion:
             places = moved
         self._add(cluster, node, places)
         return True
+
+    def _is_for_sum(self, node: Node) -> bool:
+        """Whether one sum alone reads ``node``, and may as well compute it from what that reads."""
+        users = self.users[node]
+        if node.op.family != "elementwise" or node in self.outputs or len(users) != 1:
+            return False
+        return users[0].op.name == "sum" and node.op.cost <= CHEAP
 
     def _moved(self, node: Node, places: Places) -> Places | None:
         """The places of a transpose, or of a reshape by unit dimensions, read by nobody else."""
@@ -347,7 +356,7 @@ class Fusion:
             else:
                 parts = [self.price(source) for source in node.inputs]
                 cost = sum(part[0] for part in parts) + node.op.cost
-                found = (cost, sum(part[1] for part in parts))
+                found = (cost, 0 if _repeats(node) else sum(part[1] for part in parts))
             if node not in self.member:
                 self._cost[node] = found
         return found
@@ -366,6 +375,19 @@ class Fusion:
             else:
                 found[user] = found.get(user, False) or expands
         return list(found.items())
+
+
+def _repeats(node: Node) -> bool:
+    """Whether ``node`` is little data many times over, which stays in the nearest cache."""
+    if node.op.name != "broadcast":
+        return False
+    one, many = (_elements(n) for n in (node.inputs[0], node))
+    return one * REPEATED <= many
+
+
+def _elements(node: Node) -> int:
+    """How many there are, a symbolic size counted as one."""
+    return prod(size for size in node.shape if isinstance(size, int))
 
 
 def fuse(graph: Graph, rows: bool = False, groups: Mapping[Node, int] | None = None) -> Fusion:

@@ -99,15 +99,16 @@ class Launches:
     def __init__(self):
         self.rows, self.kept = [], []
 
-    def add(self, kernel, arrays, units, dims=(), flags=0):
+    def add(self, kernel, arrays, units, dims=(), flags=0, strips=1, group=1):
         args = np.array([array.ctypes.data for array in arrays], np.int64)
         dims = np.array([*dims, 0], np.int64)
         self.kept += [args, dims, arrays]
-        self.rows.append((kernel, args.ctypes.data, dims.ctypes.data, units, flags))
+        place = (kernel, args.ctypes.data, dims.ctypes.data)
+        self.rows.append((*place, units, flags, strips, group))
         return self
 
     def array(self):
-        return np.array(self.rows, np.int64).reshape(-1, 5)
+        return np.array(self.rows, np.int64).reshape(-1, 7)
 
 
 @pytest.mark.parametrize("units", [0, 1, 2, 3, 5, 8, 1000])
@@ -115,6 +116,20 @@ def test_every_unit_runs_once(driver, kernels, units):
     counts = np.zeros(units + 1, np.int64)
     driver.run(Launches().add(kernels["count"], [counts], units).array())
     assert counts.tolist() == [1] * units + [0]
+
+
+@pytest.mark.parametrize("units", [1, 2, 7])
+@pytest.mark.parametrize("group", [1, 3])
+def test_strips_of_a_group_each_run_once(driver, kernels, units, group):
+    arrays = [np.zeros(4 * units + 1, np.int64) for _ in range(group)]
+    launches = Launches()
+    for array in arrays:
+        launches.add(kernels["count"], [array], units, strips=4, group=group)
+    after = np.zeros(3, np.int64)
+    launches.add(kernels["count"], [after], 3)
+    driver.run(launches.array())
+    assert [array.tolist() for array in arrays] == [[1] * 4 * units + [0]] * group
+    assert after.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("units", [1, 3, 7, 64])
@@ -266,10 +281,10 @@ def test_a_closed_driver_starts_again(kernels):
 @pytest.mark.parametrize(
     "bad",
     [
-        np.zeros(5, np.int64),
-        np.zeros((1, 4), np.int64),
-        np.zeros((1, 5)),
-        np.zeros((2, 10), np.int64)[:, ::2],
+        np.zeros(7, np.int64),
+        np.zeros((1, 5), np.int64),
+        np.zeros((1, 7)),
+        np.zeros((2, 14), np.int64)[:, ::2],
     ],
 )
 def test_malformed_lists_are_refused(bad):
@@ -316,7 +331,7 @@ warnings.simplefilter("ignore")  # Python warns of any fork beside threads
 at = load_object(emit_object({kernels!r}), ["count"])["count"]
 counts = np.zeros(8, np.int64)
 args = np.array([counts.ctypes.data])
-launches = np.array([(at, args.ctypes.data, 0, 8, 1)] * 3, np.int64)
+launches = np.array([(at, args.ctypes.data, 0, 8, 1, 1, 1)] * 3, np.int64)
 driver = Driver(2)
 driver.run(launches)
 {body}
