@@ -73,13 +73,14 @@ def is_halo(node: Node, users: Users) -> bool:
     readers = [*users[node], *(far for window in windows for far in users[window])]
     if any(_often(reader, node) for reader in readers if reader.op.name == "dot"):
         return True
-    return any(_is_mixed(window, users) for window in windows)
+    return _is_mixed(node, users)
 
 
 def _is_mixed(node: Node, users: Users) -> bool:
     """Whether tiles of a fast convolution are made of ``node``."""
+    views = ("transpose", "reshape", "slice", "window")
     return any(
-        user.op.name == "mix" or (user.op.name == "transpose" and _is_mixed(user, users))
+        user.op.name == "mix" or (user.op.name in views and _is_mixed(user, users))
         for user in users[node]
     )
 

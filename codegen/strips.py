@@ -59,12 +59,13 @@ def _chain(fusion: Fusion, last: Cluster, tags: Mapping[Node, int | None]) -> Ch
     if fusion.stored(first) != [tiles] or fusion.stored(middle) != [products]:
         return None
     alone = _only(fusion, tiles, middle) and _only(fusion, products, last)
-    batched = (tags[tiles], tags[products], tags[fold]) == (2, 2, 0)
+    at = tiles.type.rank - 3  # rows of tiles, then columns, then channels
+    batched = (tags[tiles], tags[products], tags[fold]) == (at - 1, at - 1, fold.type.rank - 4)
     if not alone or not batched:
         return None
     rows, columns = _steps(tiles, products)
-    places = [first.members[tiles][3:5], middle.members[products][3:5], last.members[fold][2:4]]
-    held = tuple((at, step) for at, step in ((3, rows), (4, columns)))
+    places = [first.members[tiles][at:-1], middle.members[products][at:-1], last.members[fold][-2:]]
+    held = ((at, rows), (at + 1, columns))
     axes = tuple(_axes(pair, (rows, columns)) for pair in places)
     return Chain((first, middle, last), axes, {tiles: held, products: held})
 
@@ -84,9 +85,9 @@ def _only(fusion: Fusion, node: Node, cluster: Cluster) -> bool:
 
 def _steps(tiles: Node, products: Node) -> tuple[int, int]:
     """Rows and columns of tiles in a strip: as many as the cache has room for."""
-    rows, columns = (int(size) for size in tiles.shape[3:5])  # type: ignore[arg-type]
-    points = prod(int(size) for size in tiles.shape[:2])  # type: ignore[arg-type]
-    channels = int(tiles.shape[5]) + int(products.shape[5])  # type: ignore[arg-type]
+    rows, columns = (int(size) for size in tiles.shape[-3:-1])  # type: ignore[arg-type]
+    points = prod(int(size) for size in tiles.shape[:-4])  # type: ignore[arg-type]
+    channels = int(tiles.shape[-1]) + int(products.shape[-1])  # type: ignore[arg-type]
     most = max(1, NEAR // (points * channels * LANES * tiles.dtype.itemsize))
     wide = max(step for step in range(1, columns + 1) if columns % step == 0 and step <= most)
     if wide < columns:

@@ -24,9 +24,9 @@ from ir.graph import Graph, Location, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes
 from ir.types import F32
 
-TAPS = (3,)  # sides of the kernels that are computed so
+TAPS = (2, 3)  # sides of the kernels that are computed so
 RESULTS = (4, 3, 2)  # of a tile, along each axis
-POINTS = (0, 1, -1, 2, -2)  # and infinity
+POINTS = (0, 1, -1, 2, Fraction(-1, 2))  # and infinity; 2 and -2 would round twice as much
 FEWEST_ROWS = 8  # of a batch: tiles are computed with the batch in the lanes
 GAIN = 1.4  # of the estimate, below which the direct sum stays
 MIXING = 8.0  # multiply-adds that making and storing one element of a transformed tile is worth
@@ -118,6 +118,8 @@ def _forward(dot: Node, pads: _Pads) -> Node | None:
         (batch,) = set(images.others) - set(channel)
         x = make.transpose(images.source, (batch, *channel, *images.axes))
         w = make.transpose(weight, (partner[channel[0]], kept, partner[4], partner[5]))
+        if images.stride > 1:
+            x, w = _phases_of_images(x, images), _phases_of_taps(w, images.stride)
         y = _convolved(x, w, False, dot.loc, pads)
         if y is None:
             return None
@@ -160,28 +162,47 @@ def _data_gradient(node: Node, pads: _Pads) -> Node | None:
     crop = [(0, size) for size in node.shape[:4]]
     if node is not fold:
         crop = list(zip(node.attrs["start"], node.attrs["stop"], strict=True))
-    edges = _edges(fold, [crop[axis] for axis in attrs["axes"]])
-    if edges is None or any(crop[axis] != (0, node.shape[axis]) for axis in others):
+    if any(crop[axis] != (0, node.shape[axis]) for axis in others):
         return None
-    (low0, high0), (low1, high1) = edges
-    x = make.pad(x, (0, 0, low0, low1), (0, 0, high0, high1))
-    y = _convolved(x, w, True, fold.loc, pads)
+    kept = [crop[axis] for axis in attrs["axes"]]
+    y = _spread_out(x, w, fold, kept, pads)
     if y is None:
         return None
     place = {batch[0]: 0, channel[0]: 1, attrs["axes"][0]: 2, attrs["axes"][1]: 3}
     return make.transpose(y, [place[axis] for axis in range(4)])
 
 
-def _edges(fold: Node, kept: Sequence[tuple[Size, Size]]) -> list[tuple[int, int]] | None:
-    """Zeros before and after each axis of which the fold keeps ``[start, stop)``."""
-    found = []
-    for size, extent, (start, stop) in zip(
-        fold.attrs["size"], fold.attrs["extent"], kept, strict=True
-    ):
-        if not isinstance(start, int) or not isinstance(stop, int):
+def _spread_out(
+    x: Node, w: Node, fold: Node, kept: Sequence[tuple[Size, Size]], pads: _Pads
+) -> Node | None:
+    """What ``fold`` adds up of images [N, K, h, w] by taps [K, C, size, size], the part ``kept``.
+
+    A result ``s * i + phase`` is a convolution of its own for every phase below the stride ``s``.
+    Those of two strides read the same images one place apart, and are computed together.
+    """
+    size, s = int(fold.attrs["size"][0]), int(fold.attrs["stride"][0])
+    r, edges = size // s, list[tuple[int, int]]()
+    for images, (start, stop) in zip(x.shape[2:], kept, strict=True):
+        if not isinstance(start, int) or not isinstance(stop, int) or not isinstance(images, int):
             return None
-        found.append((size - 1 - start, size - 1 - (extent - stop)))
-    return found if all(edge >= 0 for pair in found for edge in pair) else None
+        if (stop - start) % s or (s > 1 and start % s != s - 1) or s > 2:
+            return None
+        low = r - 1 - start // s  # before the windows of the first phase
+        edges.append((low, (stop - start) // s + r + s - 2 - images - low))
+    if any(edge < 0 for pair in edges for edge in pair):
+        return None
+    (low0, high0), (low1, high1) = edges
+    x = make.pad(x, (0, 0, low0, low1), (0, 0, high0, high1))
+    if s == 1:
+        return _convolved(x, w, True, fold.loc, pads)
+    x = make.transpose(make.window(x, (2, 3), (s, s), (1, 1), (1, 1)), (4, 5, 0, 1, 2, 3))
+    w = make.reshape(w, (*w.shape[:2], r, s, r, s))
+    w = make.flip(make.transpose(w, (3, 5, 0, 1, 2, 4)), (0, 1))
+    y = _convolved(x, w, True, fold.loc, pads)
+    if y is None:
+        return None
+    y = make.transpose(y, (2, 3, 4, 0, 5, 1))
+    return make.reshape(y, (*y.shape[:2], int(y.shape[2]) * s, int(y.shape[4]) * s))  # type: ignore[arg-type]
 
 
 def _weight_gradient(dot: Node, pads: _Pads) -> Node | None:
@@ -200,21 +221,34 @@ def _weight_gradient(dot: Node, pads: _Pads) -> Node | None:
         x = make.transpose(images.source, (*batch, channel, *images.axes))
         places = [partner[axis] for axis in images.axes]
         g = make.transpose(grad, (partner[batch[0]], kept, *places))
-        w = _correlated(x, g, images.size, dot.loc, pads)  # [r, r, K, C]
+        s, r = images.stride, images.size // images.stride
+        if s > 1:
+            x = _phases_of_images(x, images)
+        w = _correlated(x, g, r, dot.loc, pads)  # [r, r, K, C], of every phase
         if w is None:
             return None
+        if s > 1:
+            channels = int(w.shape[3]) // s**2  # type: ignore[arg-type]
+            phased = make.reshape(w, (r, r, w.shape[2], s, s, channels))
+            taps = make.transpose(phased, (0, 3, 1, 4, 2, 5))
+            w = make.reshape(taps, (images.size, images.size, w.shape[2], channels))
         return make.transpose(w, (3, 0, 1, 2) if side == 0 else (2, 3, 0, 1))
     return None
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """Square windows, one step apart, over the ``axes`` of ``source``, which has two ``others``."""
+    """Square windows over the ``axes`` of ``source``, which has two ``others``.
+
+    There are ``counts`` of them, ``stride`` apart, which divides their ``size``.
+    """
 
     source: Node
     axes: tuple[int, int]
     others: tuple[int, ...]
     size: int
+    stride: int
+    counts: tuple[int, int]
 
 
 def _windows(node: Node) -> _Windows | None:
@@ -222,14 +256,40 @@ def _windows(node: Node) -> _Windows | None:
         return None
     axes = node.attrs["axes"]
     others = tuple(axis for axis in range(4) if axis not in axes)
-    return _Windows(node.inputs[0], axes, others, node.attrs["size"][0])
+    counts = int(node.shape[axes[0]]), int(node.shape[axes[1]])  # type: ignore[arg-type]
+    size, stride = node.attrs["size"][0], node.attrs["stride"][0]
+    return _Windows(node.inputs[0], axes, others, size, stride, counts)
 
 
 def _dense(node: Node) -> bool:
-    """Whether a window or fold is square over two axes, of a size that is known, one step apart."""
+    """Whether windows (or what a fold adds) are square, over two axes, in whole strides."""
     attrs = node.attrs
-    one = all(step == 1 for step in (*attrs["stride"], *attrs["dilation"]))
-    return one and len(attrs["size"]) == 2 and len(set(attrs["size"])) == 1
+    if len(attrs["size"]) != 2 or any(step != 1 for step in attrs["dilation"]):
+        return False
+    same = len(set(attrs["size"])) == len(set(attrs["stride"])) == 1
+    return same and attrs["size"][0] % attrs["stride"][0] == 0
+
+
+# -- strides: every so many places are a convolution of their own, one step apart ---------------
+
+
+def _phases_of_images(x: Node, windows: _Windows) -> Node:
+    """[N, C, H, W] as [N, s * s * C, rows, columns]: each phase of both axes is a channel."""
+    s, r = windows.stride, windows.size // windows.stride
+    rows, columns = (count + r - 1 for count in windows.counts)
+    n, channels = x.shape[:2]
+    x = make.slice(x, (0,) * 4, (n, channels, s * rows, s * columns), (1,) * 4)
+    x = make.reshape(x, (n, channels, rows, s, columns, s))
+    x = make.transpose(x, (0, 3, 5, 1, 2, 4))
+    return make.reshape(x, (n, s * s * int(channels), rows, columns))  # type: ignore[arg-type]
+
+
+def _phases_of_taps(w: Node, s: int) -> Node:
+    """[C, K, s * r, s * r] as [s * s * C, K, r, r], phases as ``_phases_of_images`` has them."""
+    channels, results, size = int(w.shape[0]), w.shape[1], int(w.shape[2])  # type: ignore[arg-type]
+    w = make.reshape(w, (channels, results, size // s, s, size // s, s))
+    w = make.transpose(w, (3, 5, 0, 1, 2, 4))
+    return make.reshape(w, (s * s * channels, results, size // s, size // s))
 
 
 # -- what replaces it -------------------------------------------------------------------------
@@ -240,25 +300,29 @@ _Pads = dict[tuple[Node, tuple[int, ...], tuple[int, ...]], Node]
 def _convolved(
     x: Node, w: Node, turned: bool, loc: Location | None, pads: _Pads
 ) -> Node | None:
-    """[N, C, H, W] by taps [C, K, r, r], ``turned`` or not: [N, K, H - r + 1, W - r + 1].
-
-    None where that gains nothing.
+    """[..., N, C, H, W] by taps [..., C, K, r, r], ``turned`` or not, for every place of the axes
+    before: [..., N, K, H - r + 1, W - r + 1]. None where that gains nothing.
     """
-    r, sizes = int(w.shape[2]), [int(size) - int(w.shape[2]) + 1 for size in x.shape[2:]]
-    channels = int(x.shape[1]), int(w.shape[1])
+    r, many = int(w.shape[-1]), x.type.rank - 4  # type: ignore[arg-type]
+    sizes = [int(size) - r + 1 for size in x.shape[-2:]]  # type: ignore[arg-type]
+    channels = int(x.shape[many + 1]), int(w.shape[many + 1])  # type: ignore[arg-type]
     m = _best(x, sizes, channels, r)
     if m is None:
         return None
     with_ = transforms(m, r)
     taps = tuple(row[::-1] for row in with_.taps) if turned else with_.taps
     tiles = _tiles(x, m, r, sizes, loc, pads)
-    points = _mixed(make.transpose(w, (2, 3, 0, 1)), taps, loc)
-    products = _at(make.dot(tiles, points, ((5,), (2,)), ((0, 1), (0, 1))), loc)
-    y = _mixed(products, with_.interpolate, loc)  # [m, m, N, rows, columns, K]
-    y = _at(make.transpose(y, (2, 5, 3, 4, 0, 1)), loc)
-    extent = [int(size) * m for size in y.shape[2:4]]
-    y = _at(make.fold(y, (2, 3), (m, m), (m, m), (1, 1), extent), loc)
-    return _at(make.slice(y, (0,) * 4, (*y.shape[:2], *sizes), (1,) * 4), loc)
+    front, end = tuple(range(many)), many + 2
+    w = make.transpose(w, (end, end + 1, *front, many, many + 1))
+    points = _mixed(w, taps, loc)  # [n, n, ..., C, K]
+    both = tuple(range(end))
+    products = _at(make.dot(tiles, points, ((end + 3,), (end,)), (both, both)), loc)
+    y = _mixed(products, with_.interpolate, loc)  # [m, m, ..., N, rows, columns, K]
+    y = make.transpose(y, (*(axis + 2 for axis in front), end, end + 3, end + 1, end + 2, 0, 1))
+    extent = [int(size) * m for size in y.shape[end : end + 2]]  # type: ignore[arg-type]
+    y = make.fold(_at(y, loc), (end, end + 1), (m, m), (m, m), (1, 1), extent)
+    shape = (*y.shape[:end], *sizes)
+    return _at(make.slice(_at(y, loc), (0,) * len(shape), shape, (1,) * len(shape)), loc)
 
 
 def _correlated(
@@ -283,11 +347,14 @@ def _correlated(
 def _tiles(
     x: Node, m: int, r: int, sizes: Sequence[int], loc: Location | None, pads: _Pads
 ) -> Node:
-    """Overlapping tiles, transformed: [n, n, N, rows, columns, C] for ``n = m + r - 1``."""
-    n = m + r - 1
-    x = _padded(x, (0, 0, *(-size % m for size in sizes)), pads)
-    tiles = _at(make.window(x, (2, 3), (n, n), (m, m), (1, 1)), loc)
-    return _mixed(_at(make.transpose(tiles, (4, 5, 0, 2, 3, 1)), loc), transforms(m, r).tile, loc)
+    """Overlapping tiles of [..., N, C, H, W], transformed: [n, n, ..., N, rows, columns, C] for
+    ``n = m + r - 1``."""
+    n, many = m + r - 1, x.type.rank - 4
+    rows = many + 2
+    x = _padded(x, (*(0,) * rows, *(-size % m for size in sizes)), pads)
+    tiles = _at(make.window(x, (rows, rows + 1), (n, n), (m, m), (1, 1)), loc)
+    order = (rows + 2, rows + 3, *range(many), many, rows, rows + 1, many + 1)
+    return _mixed(_at(make.transpose(tiles, order), loc), transforms(m, r).tile, loc)
 
 
 def _mixed(x: Node, rows: Matrix, loc: Location | None) -> Node:
@@ -319,7 +386,7 @@ def _padded(x: Node, high: tuple[int, ...], pads: _Pads) -> Node:
 
 def _best(x: Node, sizes: Sequence[int], channels: tuple[int, int], r: int) -> int | None:
     """How many results a tile should have along each axis; None where direct sums are as good."""
-    rows = x.shape[0]
+    rows = x.shape[-4]
     small = isinstance(rows, int) and rows < FEWEST_ROWS
     if r not in TAPS or small or x.dtype != F32 or 0 in (*x.shape, *channels):
         return None
