@@ -27,20 +27,22 @@ def compile_graph(
     name: str = "step",
     spelling: str = "vector",
     memory: int | None = None,
+    precision: str = "default",
     simplified: bool = False,
 ) -> Program:
     """Compile ``graph`` for this CPU.
 
     ``donated`` maps an output to the input whose memory it takes over; ``batch_inputs`` are the
     inputs whose axis 0 runs over the batch; ``memory`` bytes are the most that intermediates may
-    take (budget.py); ``simplified``: the passes have run. Raises ``UnsupportedError`` for an op or
+    take (budget.py); with ``precision`` "exact" no convolution goes by Winograd's algorithm;
+    ``simplified``: the passes have run. Raises ``UnsupportedError`` for an op or
     a spelling that has no lowering, ``MemoryBudgetError`` for a budget that cannot be kept.
     """
     started = time.perf_counter()
     donated = dict(donated or {})
     check_donations(graph, donated)
     graph = graph if simplified else run_passes(graph)
-    kernels, plans = plan_kernels(graph, donated, batch_inputs, spelling)
+    kernels, plans = plan_kernels(graph, donated, batch_inputs, spelling, precision)
     repeated, tight = 0, memory is not None
     if memory is not None:
         vectors = spelling == "vector"
@@ -76,10 +78,11 @@ def plan_kernels(
     donated: Mapping[int, int],
     batch_inputs: Collection[int],
     spelling: str = "vector",
+    precision: str = "default",
 ) -> tuple[Kernels, Sequence[Schedule]]:
     """The nests of an already simplified graph, each with its schedule."""
     vectors = spelling == "vector"
-    kernels = build_nests(graph, donated, batch_inputs, vectors)
+    kernels = build_nests(graph, donated, batch_inputs, vectors, vectors and precision != "exact")
     return kernels, _scheduled(kernels, vectors)
 
 

@@ -22,6 +22,7 @@ from codegen.index import (
     of_axis,
     scale,
 )
+from codegen.mixtures import mixtures
 from codegen.nest import (
     Apply,
     Buffer,
@@ -34,8 +35,6 @@ from codegen.nest import (
     Reduce,
     SizeValue,
 )
-from codegen.mixtures import mixtures
-from codegen.patterns import overlaps
 from codegen.relayout import Copy
 from ir.dims import Size, product
 from ir.errors import UnsupportedError

@@ -65,10 +65,12 @@ def build_nests(
     donated: Mapping[int, int],
     batch_inputs: Collection[int],
     rows: bool = False,
+    tiles: bool = False,
 ) -> Kernels:
-    """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows."""
+    """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows;
+    ``tiles``: convolutions may go by Winograd's algorithm."""
     graph = split_sums(graph)
-    if rows:
+    if tiles:
         graph = with_winograd(graph)
     return plan_nests(with_halos(graph), donated, batch_inputs, rows, {})
 
@@ -279,9 +281,7 @@ class _Planner:
             self.last.update(dict.fromkeys(reads[cluster.number], place))
         return order
 
-    def _safe_chains(
-        self, order: Sequence[Cluster], reads: Mapping[int, set[Node]]
-    ) -> list[Chain]:
+    def _safe_chains(self, order: Sequence[Cluster], reads: Mapping[int, set[Node]]) -> list[Chain]:
         """The chains none of whose clusters would read state after it has been overwritten."""
         targets = self._targets()
         place = {cluster.number: at for at, cluster in enumerate(order)}

@@ -45,7 +45,8 @@ class Schedule:
     @property
     def strips(self) -> int:
         """Into how many strips each block of the batch is cut."""
-        return prod(int(axis.extent) // step for axis, step in self.nest.strips)  # type: ignore[arg-type]
+        counts = [int(axis.extent) // step for axis, step in self.nest.strips]  # type: ignore[arg-type]
+        return prod(counts)
 
     def describe(self) -> str:
         """One line for people."""

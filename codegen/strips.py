@@ -85,9 +85,9 @@ def _only(fusion: Fusion, node: Node, cluster: Cluster) -> bool:
 
 def _steps(tiles: Node, products: Node) -> tuple[int, int]:
     """Rows and columns of tiles in a strip: as many as the cache has room for."""
-    rows, columns = (int(size) for size in tiles.shape[-3:-1])  # type: ignore[arg-type]
-    points = prod(int(size) for size in tiles.shape[:-4])  # type: ignore[arg-type]
-    channels = int(tiles.shape[-1]) + int(products.shape[-1])  # type: ignore[arg-type]
+    rows, columns = (int(size) for size in tiles.shape[-3:-1])
+    points = prod(int(size) for size in tiles.shape[:-4])
+    channels = int(tiles.shape[-1]) + int(products.shape[-1])
     most = max(1, NEAR // (points * channels * LANES * tiles.dtype.itemsize))
     wide = max(step for step in range(1, columns + 1) if columns % step == 0 and step <= most)
     if wide < columns:

@@ -1,4 +1,4 @@
-"""A graph in, the same graph with its dense small convolutions computed by Winograd's algorithm out.
+"""A graph in, the same graph with small dense convolutions by Winograd's algorithm out.
 
 A convolution by ``r`` taps that makes ``m`` results at a time is a product of polynomials: evaluate
 both at ``m + r - 1`` points, multiply there, interpolate (S. Winograd 1980; A. Lavin and S. Gray,
@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cache
 from math import ceil, prod
 
 from codegen.patterns import contraction_of, crop_of
+from codegen.toom_cook import Matrix, transforms
 from ir import make
 from ir.dims import Size
 from ir.graph import Graph, Location, Node, rebuild, with_inputs
@@ -26,53 +25,9 @@ from ir.types import F32
 
 TAPS = (2, 3)  # sides of the kernels that are computed so
 RESULTS = (4, 3, 2)  # of a tile, along each axis
-POINTS = (0, 1, -1, 2, Fraction(-1, 2))  # and infinity; 2 and -2 would round twice as much
 FEWEST_ROWS = 8  # of a batch: tiles are computed with the batch in the lanes
 GAIN = 1.4  # of the estimate, below which the direct sum stays
 MIXING = 8.0  # multiply-adds that making and storing one element of a transformed tile is worth
-
-Matrix = tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class Transforms:
-    """What ``m`` results of ``r`` taps need: ``interpolate`` [m, n], ``taps`` [n, r] and
-    ``tile`` [n, n], for ``n = m + r - 1`` points."""
-
-    interpolate: Matrix
-    taps: Matrix
-    tile: Matrix
-
-
-@cache
-def transforms(m: int, r: int) -> Transforms:
-    """The matrices of Toom and Cook's algorithm; the last point is infinity."""
-    n = m + r - 1
-    points = [Fraction(p) for p in POINTS[: n - 1]]
-    others = [[q for q in points if q != p] for p in points]
-    interpolate = [[*(p**i for p in points), Fraction(i == m - 1)] for i in range(m)]
-    taps = [
-        [p**k / prod(p - q for q in rest) for k in range(r)]
-        for p, rest in zip(points, others, strict=True)
-    ]
-    taps.append([Fraction(k == r - 1) for k in range(r)])
-    tile = [[*_polynomial(rest), Fraction(0)] for rest in others]
-    tile.append(_polynomial(points))
-    return Transforms(_floats(interpolate), _floats(taps), _floats(tile))
-
-
-def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
-    """The coefficients of the polynomial with these roots, the constant one first."""
-    found = [Fraction(1)]
-    for root in roots:
-        found = [
-            a - root * b for a, b in zip([Fraction(0), *found], [*found, Fraction(0)], strict=True)
-        ]
-    return found
-
-
-def _floats(rows: Sequence[Sequence[Fraction]]) -> Matrix:
-    return tuple(tuple(float(number) for number in row) for row in rows)
 
 
 def with_winograd(graph: Graph) -> Graph:
@@ -202,7 +157,7 @@ def _spread_out(
     if y is None:
         return None
     y = make.transpose(y, (2, 3, 4, 0, 5, 1))
-    return make.reshape(y, (*y.shape[:2], int(y.shape[2]) * s, int(y.shape[4]) * s))  # type: ignore[arg-type]
+    return make.reshape(y, (*y.shape[:2], int(y.shape[2]) * s, int(y.shape[4]) * s))
 
 
 def _weight_gradient(dot: Node, pads: _Pads) -> Node | None:
@@ -228,7 +183,7 @@ def _weight_gradient(dot: Node, pads: _Pads) -> Node | None:
         if w is None:
             return None
         if s > 1:
-            channels = int(w.shape[3]) // s**2  # type: ignore[arg-type]
+            channels = int(w.shape[3]) // s**2
             phased = make.reshape(w, (r, r, w.shape[2], s, s, channels))
             taps = make.transpose(phased, (0, 3, 1, 4, 2, 5))
             w = make.reshape(taps, (images.size, images.size, w.shape[2], channels))
@@ -256,7 +211,7 @@ def _windows(node: Node) -> _Windows | None:
         return None
     axes = node.attrs["axes"]
     others = tuple(axis for axis in range(4) if axis not in axes)
-    counts = int(node.shape[axes[0]]), int(node.shape[axes[1]])  # type: ignore[arg-type]
+    counts = int(node.shape[axes[0]]), int(node.shape[axes[1]])
     size, stride = node.attrs["size"][0], node.attrs["stride"][0]
     return _Windows(node.inputs[0], axes, others, size, stride, counts)
 
@@ -281,12 +236,12 @@ def _phases_of_images(x: Node, windows: _Windows) -> Node:
     x = make.slice(x, (0,) * 4, (n, channels, s * rows, s * columns), (1,) * 4)
     x = make.reshape(x, (n, channels, rows, s, columns, s))
     x = make.transpose(x, (0, 3, 5, 1, 2, 4))
-    return make.reshape(x, (n, s * s * int(channels), rows, columns))  # type: ignore[arg-type]
+    return make.reshape(x, (n, s * s * int(channels), rows, columns))
 
 
 def _phases_of_taps(w: Node, s: int) -> Node:
     """[C, K, s * r, s * r] as [s * s * C, K, r, r], phases as ``_phases_of_images`` has them."""
-    channels, results, size = int(w.shape[0]), w.shape[1], int(w.shape[2])  # type: ignore[arg-type]
+    channels, results, size = int(w.shape[0]), w.shape[1], int(w.shape[2])
     w = make.reshape(w, (channels, results, size // s, s, size // s, s))
     w = make.transpose(w, (3, 5, 0, 1, 2, 4))
     return make.reshape(w, (s * s * channels, results, size // s, size // s))
@@ -297,15 +252,13 @@ def _phases_of_taps(w: Node, s: int) -> Node:
 _Pads = dict[tuple[Node, tuple[int, ...], tuple[int, ...]], Node]
 
 
-def _convolved(
-    x: Node, w: Node, turned: bool, loc: Location | None, pads: _Pads
-) -> Node | None:
+def _convolved(x: Node, w: Node, turned: bool, loc: Location | None, pads: _Pads) -> Node | None:
     """[..., N, C, H, W] by taps [..., C, K, r, r], ``turned`` or not, for every place of the axes
     before: [..., N, K, H - r + 1, W - r + 1]. None where that gains nothing.
     """
-    r, many = int(w.shape[-1]), x.type.rank - 4  # type: ignore[arg-type]
-    sizes = [int(size) - r + 1 for size in x.shape[-2:]]  # type: ignore[arg-type]
-    channels = int(x.shape[many + 1]), int(w.shape[many + 1])  # type: ignore[arg-type]
+    r, many = int(w.shape[-1]), x.type.rank - 4
+    sizes = [int(size) - r + 1 for size in x.shape[-2:]]
+    channels = int(x.shape[many + 1]), int(w.shape[many + 1])
     m = _best(x, sizes, channels, r)
     if m is None:
         return None
@@ -319,15 +272,13 @@ def _convolved(
     products = _at(make.dot(tiles, points, ((end + 3,), (end,)), (both, both)), loc)
     y = _mixed(products, with_.interpolate, loc)  # [m, m, ..., N, rows, columns, K]
     y = make.transpose(y, (*(axis + 2 for axis in front), end, end + 3, end + 1, end + 2, 0, 1))
-    extent = [int(size) * m for size in y.shape[end : end + 2]]  # type: ignore[arg-type]
+    extent = [int(size) * m for size in y.shape[end : end + 2]]
     y = make.fold(_at(y, loc), (end, end + 1), (m, m), (m, m), (1, 1), extent)
     shape = (*y.shape[:end], *sizes)
     return _at(make.slice(_at(y, loc), (0,) * len(shape), shape, (1,) * len(shape)), loc)
 
 
-def _correlated(
-    x: Node, g: Node, r: int, loc: Location | None, pads: _Pads
-) -> Node | None:
+def _correlated(x: Node, g: Node, r: int, loc: Location | None, pads: _Pads) -> Node | None:
     """Images [N, C, H, W] and gradients [N, K, H - r + 1, W - r + 1]: [r, r, K, C]; or None."""
     sizes = [int(size) for size in g.shape[2:]]
     channels = int(x.shape[1]), int(g.shape[1])

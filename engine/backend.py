@@ -52,11 +52,12 @@ def build(
     spelling: str = "vector",
     backend: str = "codegen",
     memory: int | None = None,
+    precision: str = "default",
 ) -> Runnable:
     """A program for a ``graph`` that the passes have simplified.
 
     ``backend`` is "codegen" (native kernels) or "interpreter"; ``memory``: the most bytes that the
-    intermediates of native kernels may take.
+    intermediates of native kernels may take; ``precision`` as for ``engine.jit``.
     """
     if backend == "interpreter":
         return Interpreted(graph, donated)
@@ -69,6 +70,7 @@ def build(
         name=name,
         spelling=spelling,
         memory=memory,
+        precision=precision,
         simplified=True,
     )
     return program

@@ -201,9 +201,10 @@ class Addressing:
             return Linear()
         ((axis, factor),) = index.terms
         assert isinstance(axis, Axis), index
-        place = env.places[axis]
-        assert factor == 1 and index.offset == 0 and place.lane is not None, index
-        return place.lane
+        lane = env.places[axis].lane
+        assert lane is not None, index
+        assert (factor, index.offset) == (1, 0), index
+        return lane
 
     def _add_scaled(self, total: Linear, part: Linear, by: Size) -> Linear:
         if isinstance(by, int):

@@ -48,7 +48,13 @@ class Request:
     @cached_property
     def program(self) -> Program:
         draft = self.draft
-        return compile_graph(draft.graph, draft.donated, batch_inputs(draft), self.step.name)
+        return compile_graph(
+            draft.graph,
+            draft.donated,
+            batch_inputs(draft),
+            self.step.name,
+            precision=self.step.precision,
+        )
 
     def plans(self) -> list[Schedule]:
         """The kernels asked for; a usage error where no name contains the filter."""

@@ -220,7 +220,7 @@ def test_ten_thousand_runs(kernels, threads):
 
 
 def test_an_empty_list_is_run(driver):
-    driver.run(np.zeros((0, 5), np.int64))
+    driver.run(np.zeros((0, 7), np.int64))
 
 
 def test_many_python_threads_take_turns(kernels):
@@ -258,10 +258,10 @@ def test_workers_come_with_the_first_run_and_leave_with_the_driver(kernels):
     before = native_threads()
     driver = Driver(4)
     assert not native_threads() - before
-    driver.run(np.zeros((0, 5), np.int64))
+    driver.run(np.zeros((0, 7), np.int64))
     assert settles_at(3, before)
     driver.resize(2)
-    driver.run(np.zeros((0, 5), np.int64))
+    driver.run(np.zeros((0, 7), np.int64))
     assert settles_at(1, before)
     del driver
     assert settles_at(0, before)
@@ -316,9 +316,9 @@ def test_a_thread_that_cannot_start_is_an_error(monkeypatch):
     monkeypatch.setattr(driver_module, "start_thread", refuse)
     driver = Driver(2)
     with pytest.raises(OSError, match="no worker thread"):
-        driver.run(np.zeros((0, 5), np.int64))
+        driver.run(np.zeros((0, 7), np.int64))
     monkeypatch.undo()
-    driver.run(np.zeros((0, 5), np.int64))
+    driver.run(np.zeros((0, 7), np.int64))
     driver.close()
 
 

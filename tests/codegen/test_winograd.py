@@ -1,0 +1,155 @@
+"""Convolutions by Winograd's algorithm: what is rewritten, that it means the same, how it runs."""
+
+import numpy as np
+import pytest
+
+from codegen import compile_graph
+from codegen.compile import plan_kernels
+from codegen.driver import get_num_threads, set_num_threads
+from codegen.winograd import with_winograd
+from ir import make
+from ir.dims import symbol
+from ir.grad import gradient
+from ir.graph import Graph
+from ir.interpret import interpret
+from ir.passes import run_passes
+from ir.types import F32, F64, TensorType
+from ir.verify import verify
+
+
+def step(n, channels, results, image, size, stride=1, padding=0, spread=False, dtype=F32):
+    """A convolution (or a transposed one) with relu, and the gradients of image and weight."""
+    x = make.input_node(TensorType(dtype, (n, channels, *image)), "x")
+    taps = (channels, results) if spread else (results, channels)
+    w = make.input_node(TensorType(dtype, (*taps, size, size)), "w")
+    y = _spread(x, w, size, stride, padding) if spread else _conv(x, w, size, stride, padding)
+    y = make.apply("relu", y)
+    loss = make.sum(make.mul(y, y), tuple(range(4)))
+    return run_passes(Graph((x, w), (y, *gradient(loss, [x, w]))))
+
+
+def _conv(x, w, size, stride, padding):
+    edge = (0, 0, padding, padding)
+    windows = make.window(make.pad(x, edge, edge), (2, 3), (size,) * 2, (stride,) * 2, (1, 1))
+    return make.transpose(make.dot(windows, w, ((1, 4, 5), (1, 2, 3))), (0, 3, 1, 2))
+
+
+def _spread(x, w, size, stride, padding):
+    parts = make.transpose(make.dot(x, w, ((1,), (0,))), (0, 3, 1, 2, 4, 5))
+    extent = [(s - 1) * stride + size for s in x.shape[2:]]
+    y = make.fold(parts, (2, 3), (size,) * 2, (stride,) * 2, (1, 1), extent)
+    stop = (*y.shape[:2], *(e - padding for e in extent))
+    return make.slice(y, (0, 0, padding, padding), stop, (1,) * 4)
+
+
+def arrays_for(graph, n):
+    rng = np.random.default_rng(0)
+    shapes = [[n if not isinstance(s, int) else s for s in node.shape] for node in graph.inputs]
+    scales = (1.0, 1 / np.sqrt(np.prod(shapes[1][1:])))
+    return [
+        (rng.normal(size=shape) * scale).astype(node.dtype)
+        for shape, scale, node in zip(shapes, scales, graph.inputs, strict=True)
+    ]
+
+
+def assert_close(found, wanted, bound=2e-5):
+    for got, want in zip(found, wanted, strict=True):
+        assert got.shape == want.shape
+        assert np.abs(got - want).max() <= bound * np.abs(want).max()
+
+
+def mixes(graph):
+    return sum(node.op.name == "mix" for node in graph.nodes)
+
+
+SHAPES = {
+    "whole tiles": step(16, 16, 16, (8, 8), 3, padding=1),
+    "ragged tiles": step(16, 16, 20, (10, 7), 3, padding=1),
+    "no padding": step(16, 16, 16, (14, 6), 3),
+    "a ragged batch": step(19, 16, 16, (8, 8), 3, padding=1),
+    "two taps": step(16, 32, 32, (9, 9), 2),
+    "strides": step(16, 16, 32, (16, 8), 4, 2, padding=1),
+    "spread out": step(16, 32, 16, (8, 4), 4, 2, padding=1, spread=True),
+    "spread out densely": step(16, 16, 16, (8, 8), 3, 1, padding=1, spread=True),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_it_means_the_same(name):
+    graph = SHAPES[name]
+    found = with_winograd(graph)
+    verify(found, "with_winograd")
+    assert mixes(found) >= 9, "all three convolutions"
+    arrays = arrays_for(graph, 0)
+    assert_close(interpret(found, arrays), interpret(graph, arrays))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_kernels_mean_the_same(name):
+    graph = SHAPES[name]
+    arrays = arrays_for(graph, 0)
+    program = compile_graph(graph, batch_inputs=(0,))
+    assert_close(program.run(arrays), interpret(graph, arrays))
+
+
+def test_a_batch_of_any_size():
+    graph = step(symbol("N"), 16, 16, (8, 8), 3, padding=1)
+    assert mixes(with_winograd(graph)) >= 9
+    program = compile_graph(graph, batch_inputs=(0,))
+    for n in (1, 16, 35):
+        arrays = arrays_for(graph, n)
+        assert_close(program.run(arrays), interpret(graph, arrays))
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        step(16, 3, 16, (8, 8), 3),  # few channels: making tiles costs more than it saves
+        step(4, 32, 32, (8, 8), 3),  # few images: no lanes
+        step(16, 32, 32, (8, 8), 3, dtype=F64),  # asked for precision
+        step(16, 32, 32, (9, 9), 3, 2),  # taps of the phases differ
+        step(16, 32, 32, (9, 9), 5),
+    ],
+)
+def test_what_stays_a_direct_sum(graph):
+    assert with_winograd(graph) is graph or mixes(with_winograd(graph)) == 0
+
+
+def test_exact_precision_sums_directly():
+    graph = SHAPES["whole tiles"]
+    exact = compile_graph(graph, batch_inputs=(0,), precision="exact")
+    fast = compile_graph(graph, batch_inputs=(0,))
+    assert len(exact.plans) < len(fast.plans)
+    arrays = arrays_for(graph, 0)
+    wanted = interpret(graph, arrays)
+    assert_close(exact.run(arrays), wanted, 1e-6)
+    with pytest.raises(AssertionError):
+        assert_close(fast.run(arrays), wanted, 1e-7)
+
+
+def test_chains_take_turns_in_strips():
+    graph = step(32, 32, 32, (32, 32), 3, padding=1)
+    kernels, plans = plan_kernels(graph, {}, (0,))
+    assert len(kernels.groups) == 2  # the convolution, and the gradient of its input
+    for first, count in kernels.groups:
+        turns = plans[first : first + count]
+        assert [plan.strips for plan in turns] == [16] * 3
+        between = {root.buffer for plan in turns[:2] for root in plan.nest.roots}
+        assert all(buffer.strips for buffer in between)
+        assert all(np.prod(buffer.room[:2] + buffer.room[3:]) < 5000 for buffer in between)
+
+
+def test_threads_do_not_change_the_result():
+    graph = step(48, 16, 16, (16, 16), 3, padding=1)
+    arrays, before = arrays_for(graph, 0), get_num_threads()
+    program = compile_graph(graph, batch_inputs=(0,))
+    found = []
+    try:
+        for threads in (1, 2, 4):
+            set_num_threads(threads)
+            found.append([value.copy() for value in program.run(arrays)])
+    finally:
+        set_num_threads(before)
+    for other in found[1:]:
+        for got, want in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(got, want)
