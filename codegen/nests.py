@@ -8,22 +8,28 @@ the other order, a copy kernel makes it once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product as combinations
 
 from codegen.batch import batch_axes
 from codegen.calls import Call
-from codegen.cluster import Cluster
+from codegen.cluster import (
+    Cluster,
+    comment_of,
+    is_along,
+    is_contraction,
+    points_of,
+    title_of,
+)
 from codegen.fuse import Fusion, fuse
 from codegen.halo import with_halos
-from codegen.index import ZERO, Axis, Index, add, of_axis, scale
+from codegen.index import Axis, Index
 from codegen.lanes import contraction_axis
 from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
 from codegen.nest import Buffer, Load, Nest, Root, walk
 from codegen.order import launch_order, predecessors, reads_of, weight_of
-from codegen.patterns import joins_tiles, stands_alone
+from codegen.patterns import stands_alone
 from codegen.relayout import (
     SMALL_BATCH,
     Copy,
@@ -243,7 +249,7 @@ class _Planner:
             self.probes = {n: Buffer("probe", n.dtype, n.shape) for n in known}
         if cluster.number not in self.loads:
             self.loads[cluster.number] = self._loads_of(cluster)
-        mine = _points(cluster, node)
+        mine = points_of(cluster, node)
         return all(mine == [index] for index in self.loads[cluster.number][self.probes[target]])
 
     def _loads_of(self, cluster: Cluster) -> dict[Buffer, list[tuple[Index, ...]]]:
@@ -252,7 +258,7 @@ class _Planner:
         probe = Lowering(self.probes, cluster.inlined, rows=rows)
         values = []
         for member in self.made[cluster.number]:
-            values += [probe.element(member, index) for index in _points(cluster, member)]
+            values += [probe.element(member, index) for index in points_of(cluster, member)]
         found: dict[Buffer, list[tuple[Index, ...]]] = defaultdict(list)
         for expr in walk(values):
             if isinstance(expr, Load):
@@ -275,29 +281,11 @@ class _Planner:
             lambda node: 0 if node in given else weight_of(node),
             frugal=bool(self.fusion.groups),
         )
-        self.chains = self._safe_chains(order, reads)
+        self.chains = chains(self.fusion, self.tags, order, reads, self._targets())
         order = together(order, self.chains)
         for place, cluster in enumerate(order):
             self.last.update(dict.fromkeys(reads[cluster.number], place))
         return order
-
-    def _safe_chains(self, order: Sequence[Cluster], reads: Mapping[int, set[Node]]) -> list[Chain]:
-        """The chains none of whose clusters would read state after it has been overwritten."""
-        targets = self._targets()
-        place = {cluster.number: at for at, cluster in enumerate(order)}
-        found = []
-        for chain in chains(self.fusion, self.tags, targets):
-            numbers = [cluster.number for cluster in chain.clusters]
-            first, last = min(place[n] for n in numbers), place[numbers[-1]]
-            over = {
-                targets[node]
-                for cluster in order[first:last]
-                for node in self.made[cluster.number]
-                if node in targets
-            }
-            if not any(over & reads[number] for number in numbers):
-                found.append(chain)
-        return found
 
     # -- loops and calls ------------------------------------------------------------------------
 
@@ -336,7 +324,7 @@ class _Planner:
 
     def _nest(self, cluster: Cluster) -> tuple[Nest, list[Copy]]:
         """The cluster's nest, and the copies in another order that it reads."""
-        heavy = _is_contraction(cluster)
+        heavy = is_contraction(cluster)
         nest, loaded = self._lower(cluster, {})
         copies: list[Copy] = []
         summed = summed_lanes(nest) if heavy and self.rows else None
@@ -367,27 +355,27 @@ class _Planner:
         stored = self.fusion.stored(cluster)
         roots = []
         for node in stored:
-            for phase, index in enumerate(_points(cluster, node)):
+            for phase, index in enumerate(points_of(cluster, node)):
                 value = lowering.element(node, index)
-                loops = within if cluster.rows and _is_along(cluster, node) else ()
+                loops = within if cluster.rows and is_along(cluster, node) else ()
                 roots.append(Root(self.buffers[node], index, value, phase, loops))
         batch = self._batch_axis(cluster)
         first = (cluster.core or stored)[0]
         nest = Nest(
-            f"{self.prefix}k{cluster.number}_{_title(cluster)}",
+            f"{self.prefix}k{cluster.number}_{title_of(cluster)}",
             tuple(a for a in cluster.axes if a.extent != 1),
             tuple(roots),
             batch,
             first.loc,
-            _comment(cluster),
-            contracts=_is_contraction(cluster),
+            comment_of(cluster),
+            contracts=is_contraction(cluster),
         )
         return nest, lowering.loaded
 
     def _batch_axis(self, cluster: Cluster) -> Axis | None:
         """The kernel's batch axis; none for a contraction whose results must lie in rows."""
         stored = self.fusion.stored(cluster)
-        if _is_contraction(cluster) and any(self._in_rows(node) for node in stored):
+        if is_contraction(cluster) and any(self._in_rows(node) for node in stored):
             return None
         for node, places in cluster.members.items():
             tag = self.tags[node]
@@ -401,48 +389,7 @@ class _Planner:
         return None
 
 
-def _is_contraction(cluster: Cluster) -> bool:
-    heavy = [node for node in cluster.inlined if node.op.name in ("dot", "fold")]
-    return any(not joins_tiles(node) for node in heavy)
-
-
 def _fixed_copies(turn: Kernels, scan: Node) -> list[Nest]:
     """The copies that one turn makes of what no turn changes."""
     fixed = turn.inputs[scan.attrs["carries"] + scan.attrs["slices"] :]
     return [n for n in turn.nests if n.is_copy and all(e.buffer in fixed for e in n.loads)]
-
-
-def _is_along(cluster: Cluster, node: Node) -> bool:
-    """Whether ``node`` has an element for every place along a row, not one for the row."""
-    assert cluster.rows is not None
-    return any(place in cluster.rows.within for place in cluster.members[node])
-
-
-def _points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
-    """Where the elements of ``node`` lie that one point of the kernel computes."""
-    found: list[tuple[Index, ...]] = []
-    for phases in combinations(*(range(by) for by in cluster.phases.values())):
-        first = dict(zip(cluster.phases, phases, strict=True))
-        found.append(
-            tuple(
-                ZERO
-                if place is None
-                else add(scale(of_axis(place), cluster.phases.get(place, 1)), first.get(place, 0))
-                for place in cluster.members[node]
-            )
-        )
-    return found
-
-
-def _title(cluster: Cluster) -> str:
-    nodes = (*cluster.inner, *cluster.members)
-    names = [n.op.name for n in nodes if n.op.family != "movement" or n.op.name == "fold"]
-    kept = list(dict.fromkeys(names))
-    return "_".join(kept[:4]) or "copy"
-
-
-def _comment(cluster: Cluster) -> str:
-    names = [n.op.name for n in sorted(cluster.inlined, key=lambda n: n.op.name)]
-    counts = {name: names.count(name) for name in dict.fromkeys(names)}
-    fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())
-    return f"{cluster.reason}; fused: {fused}"

@@ -8,7 +8,7 @@ needed for one strip at a time, and stays in the second cache.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -32,15 +32,30 @@ class Chain:
 
 
 def chains(
-    fusion: Fusion, tags: Mapping[Node, int | None], donated: Collection[Node]
+    fusion: Fusion,
+    tags: Mapping[Node, int | None],
+    order: Sequence[Cluster],
+    reads: Mapping[int, set[Node]],
+    targets: Mapping[Node, Node],
 ) -> list[Chain]:
-    """Every chain of ``fusion``; ``tags`` are batch axes, ``donated`` nodes overwrite state."""
+    """Every chain of ``fusion`` that may stand where its last cluster does.
+
+    ``tags`` are batch axes, ``targets`` the state that nodes overwrite: moved down the launch
+    ``order``, a cluster must not read state after it has been overwritten.
+    """
+    place = {cluster.number: at for at, cluster in enumerate(order)}
     found = []
     for cluster in fusion.clusters:
-        if len(cluster.core) == 1 and joins_tiles(cluster.core[0]):
-            chain = _chain(fusion, cluster, tags)
-            if chain is not None and not any(n in donated for n in cluster.members):
-                found.append(chain)
+        if len(cluster.core) != 1 or not joins_tiles(cluster.core[0]):
+            continue
+        chain = _chain(fusion, cluster, tags)
+        if chain is None or any(node in targets for node in cluster.members):
+            continue
+        numbers = [member.number for member in chain.clusters]
+        moved = order[min(place[number] for number in numbers) : place[cluster.number]]
+        over = {targets[n] for c in moved for n in fusion.stored(c) if n in targets}
+        if not any(over & reads[number] for number in numbers):
+            found.append(chain)
     return found
 
 
