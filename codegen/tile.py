@@ -43,7 +43,7 @@ def register_tile(
     memo: dict[int, frozenset[Axis]] = {}
     inside = free_axes(core, memo)
     pooled = frozenset(axis for axis in inside if axis not in nest.axes)
-    loads = {e for e in walk([core.body]) if isinstance(e, Load)}
+    loads = dict.fromkeys(e for e in walk([core.body]) if isinstance(e, Load))
     operands = [_operand(load, axes, vector, pooled, repeat) for load in loads]
     room = registers * 4 // max(4, core.dtype.itemsize)
     best: tuple[float, tuple[int, ...]] = (float("inf"), tuple(1 for _ in axes))
@@ -60,7 +60,9 @@ def register_tile(
             continue
         vectors = _count(operands, sizes, True)
         scalars = _count(operands, sizes, False)
-        held = count + (min(vectors, scalars) or _count(operands[:1], sizes, True)) + 2
+        least = min((_count([one], sizes, True) for one in operands), default=0)
+        kept = min(vectors, scalars) or least
+        held = count + kept + 2
         if held > room and count > forced:
             continue
         cost = _cost(axes, sizes, count, vectors + 0.8 * scalars, vector)

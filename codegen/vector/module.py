@@ -74,7 +74,8 @@ def _loops(plan: Schedule, nest: Nest) -> str:
     tile = [(a.name, n) for a, n in plan.tile.items()]
     order = [a.name for a in plan.order]
     unroll = sorted(a.name for a in plan.unroll)
-    special = f"{plan.scatter is None} {plan.turned and plan.turned.name}"
+    strips = [(a.name, step) for a, step in nest.strips]
+    special = f"{plan.scatter is None} {plan.turned and plan.turned.name} {strips}"
     return f"{axes} {tile} {order} {unroll} {plan.vector} {plan.by_batch} {special}"
 
 
