@@ -19,6 +19,7 @@ from codegen.lower import Lowering
 from codegen.nest import Buffer, Load, Reduce, walk
 from codegen.patterns import (
     crop_of,
+    fills_rim,
     is_halo,
     joins_tiles,
     overlaps,
@@ -54,6 +55,8 @@ class Fusion:
         self._cost: dict[Node, tuple[float, int]] = {}
         for node in graph.nodes:
             self._place(node)
+        for cluster in self.clusters:
+            self._release(cluster)
 
     def stored(self, cluster: Cluster) -> list[Node]:
         """The members that someone outside reads."""
@@ -85,8 +88,8 @@ class Fusion:
         elif self._is_core(node):
             if not (self._join_sibling(node) or self._join_pool(node) or self._join_row(node)):
                 self._start_core(node)
-        elif self._is_cropped(node):
-            pass  # computed where its crop is
+        elif self._is_cropped(node) or fills_rim(node, self.users, self.outputs):
+            pass  # computed where its crop is, or by the kernel that stores the rim
         elif not self._attach(node) and self._must_store(node) and not self._join_row(node):
             self._join_light(node)
 
@@ -295,6 +298,27 @@ class Fusion:
         if node.op.family != "elementwise" or node in self.outputs or len(users) != 1:
             return False
         return users[0].op.name == "sum" and node.op.cost <= CHEAP
+
+    def _release(self, cluster: Cluster) -> None:
+        """Leave to those who read it what they may as well compute from another stored value."""
+        if cluster.rows is not None or cluster.alone is not None:
+            return
+        for node in reversed(list(cluster.members)):
+            inside = [source for source in node.inputs if source in cluster.members]
+            if (
+                node.op.family != "elementwise"
+                or node.op.cost > 1
+                or node in self.outputs
+                or node in cluster.core
+                or len(inside) != 1
+                or any(user in cluster.members for user in self.users[node])
+                or not self._escapes(inside[0], cluster.number)
+            ):
+                continue
+            others = sum(self.price(source)[1] for source in node.inputs) - 1
+            readers = [reader for reader, _ in self._readers(node)]
+            if others == 0 and len(readers) == 1 and readers[0].op.family == "elementwise":
+                del cluster.members[node], self.member[node]
 
     def _moved(self, node: Node, places: Places) -> Places | None:
         """The places of a transpose, or of a reshape by unit dimensions, read by nobody else."""

@@ -76,6 +76,19 @@ def is_halo(node: Node, users: Users) -> bool:
     return _is_mixed(node, users)
 
 
+def fills_rim(node: Node, users: Users, outputs: Collection[Node]) -> bool:
+    """Whether all that anyone reads of an elementwise ``node`` is its copy inside a rim."""
+    if node.op.family != "elementwise" or node in outputs or node.type.rank < 3:
+        return False
+    while len(users[node]) == 1 and node not in outputs:
+        (node,) = users[node]
+        if node.op.name == "pad":
+            return is_halo(node, users)
+        if node.op.name != "transpose":
+            return False
+    return False
+
+
 def _is_mixed(node: Node, users: Users) -> bool:
     """Whether tiles of a fast convolution are made of ``node``."""
     views = ("transpose", "reshape", "slice", "window")
