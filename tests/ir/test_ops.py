@@ -47,6 +47,10 @@ SCALAR = {
     "tanh": math.tanh,
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "erf": math.erf,
+    "gelu": lambda x: x * math.erfc(-x * 0.5**0.5) / 2,
+    "gelu_slope": lambda x: (
+        math.erfc(-x * 0.5**0.5) / 2 + x * math.exp(-x * x / 2) / (2 * math.pi) ** 0.5
+    ),
     "floor": math.floor,
     "ceil": math.ceil,
     "not": lambda x: not x,
