@@ -43,7 +43,7 @@ class Fusion:
         self.home: dict[Node, int] = {}
         self.member: dict[Node, int] = {}
         self._cost: dict[Node, tuple[float, int]] = {}
-        for node in graph.nodes:
+        for node in _light_first(graph):
             self._place(node)
 
     def stored(self, cluster: Cluster) -> list[Node]:
@@ -356,6 +356,19 @@ class Fusion:
             else:
                 found[user] = found.get(user, False) or expands
         return list(found.items())
+
+
+def _light_first(graph: Graph) -> list[Node]:
+    """The graph's nodes, first those that no contraction or reduction comes before.
+
+    A mask that is made of the inputs then has an earlier cluster than the scores it is added to.
+    """
+    late: set[Node] = set()
+    for node in graph.nodes:
+        heavy = node.op.family not in ("elementwise", "movement", "source") and node.inputs
+        if heavy or any(source in late for source in node.inputs):
+            late.add(node)
+    return sorted(graph.nodes, key=late.__contains__)
 
 
 def fuse(graph: Graph, rows: bool = False, groups: Mapping[Node, int] | None = None) -> Fusion:
