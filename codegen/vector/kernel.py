@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product as combinations
-from math import ceil
+from math import ceil, prod
 
 from codegen.index import Axis
 from codegen.lanes import turned_loads, turned_roots
-from codegen.nest import LANES, Root
+from codegen.nest import LANES, Expr, Load, Reduce, Root
 from codegen.schedule import Schedule
 from codegen.vector.address import Addressing, Env, Linear, Place, block_place
 from codegen.vector.builder import Builder, Value
@@ -24,6 +24,8 @@ from codegen.vector.memory import Memory
 from codegen.vector.push import Push
 from codegen.vector.transpose import Turner
 from ir.dims import Size, evaluate
+
+FAR = 32 * 1024  # bytes of an array that may not be in the first cache
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,8 @@ class Kernel:
     def _roots(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
         plain = [root for root in roots if not root.within]
         along = [(root, env) for env in points for root in roots if root.within]
+        if self.plan.nest.contracts:
+            self._prefetch(plain, points)
         self.reductions.resolve([(root.value, env) for env in points for root in plain], along)
         turned = self._turned_roots(plain, points)
         for env in points:
@@ -280,6 +284,15 @@ class Kernel:
         turner = Turner(self.b, self.addressing, self.memory.pointers)
         for root, columns in turned.items():
             turner.store(root, points[0], columns)
+
+    def _prefetch(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
+        """Ask for what the epilogue reads and writes, so that it arrives while the sum runs."""
+        written = {root.buffer: Load(root.buffer, root.index) for root in roots}
+        read = {e.buffer: e for root in roots for e in _outside(root.value) if not e.args}
+        for place in {**read, **written}.values():
+            if _bytes(place) >= FAR:
+                for env in points:
+                    self.memory.prefetch(place, env, place.buffer in written)
 
     def _turned_roots(
         self, roots: Sequence[Root], points: Sequence[Env]
@@ -301,3 +314,22 @@ class Kernel:
         by = Linear(offset=step * (LANES if axis == self.plan.vector else 1))
         block = None if place.block is None else place.block.plus(by)
         return Place(place.index.plus(by), block, place.lane)
+
+
+def _outside(value: Expr) -> list[Load]:
+    """The loads that no reduction in ``value`` makes."""
+    found: list[Load] = []
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        expr = stack.pop()
+        if id(expr) in seen or isinstance(expr, Reduce):
+            continue
+        seen.add(id(expr))
+        found += [expr] if isinstance(expr, Load) else []
+        stack.extend(expr.args)
+    return found
+
+
+def _bytes(load: Load) -> int:
+    return load.dtype.itemsize * prod(s if isinstance(s, int) else LANES for s in load.buffer.shape)
