@@ -105,7 +105,8 @@ def run(op: Op, case: Case, floats: str = "f32") -> tuple[np.ndarray, list[np.nd
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 def test_every_row_is_complete(op):
     families = ("source", "elementwise", "movement", "reduction", "contraction", "indexing")
-    assert op.family in (*families, "factor", "loop")
+    assert op.family in (*families, "factor", "loop", "composite")
+    assert (op.family == "composite") == (op.expand is not None)
     assert op.cases or op.name == "input" or op.family == "loop"  # a loop's case is a graph
     if op.family == "elementwise":
         operands_named = {at for at in range(4) if f"{{{at}}}" in op.text}
