@@ -10,12 +10,13 @@ reads. Cluster ``k`` reads only from clusters before it, so there is never a cyc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from types import MappingProxyType
 
 from codegen.cluster import Cluster, Places, rows_of
 from codegen.index import ZERO, Axis, of_axis
 from codegen.lower import Lowering, overlaps
-from codegen.nest import Buffer, Load, Reduce, walk
+from codegen.nest import LANES, Buffer, Load, Reduce, walk
 from codegen.patterns import crop_of, is_halo, stands_alone, strides_of
 from ir.graph import Graph, Node
 
@@ -42,6 +43,7 @@ class Fusion:
         self.clusters: list[Cluster] = []
         self.home: dict[Node, int] = {}
         self.member: dict[Node, int] = {}
+        self.again: set[Node] = set()  # computed by every reader, though it could be an epilogue
         self._cost: dict[Node, tuple[float, int]] = {}
         for node in _light_first(graph):
             self._place(node)
@@ -78,6 +80,8 @@ class Fusion:
                 self._start_core(node)
         elif self._is_cropped(node):
             pass  # computed where its crop is
+        elif self._is_cheaper_again(node):
+            self.again.add(node)
         elif not self._attach(node) and self._must_store(node) and not self._join_row(node):
             self._join_light(node)
 
@@ -201,14 +205,28 @@ class Fusion:
     def _join_row(self, node: Node) -> bool:
         """Join reductions over the same rows, where what is read of them is of one's own row.
 
-        A reduction goes over the row once more; an element of the row is stored on the way.
+        A reduction goes over the row once more, if need be beside one that it does not depend on;
+        an element of the row is stored on the way.
         """
-        number = self.home[node]
-        rows = self.clusters[number].rows if number >= 0 else None
-        if rows is None or not self._same_group(self.clusters[number], node):
+        number, reduces = self.home[node], node.op.family == "reduction"
+        if number >= 0 and self._fits_rows(self.clusters[number], node, reduces):
+            return True
+        return reduces and any(
+            self._shares(cluster, node) and self._fits_rows(cluster, node, reduces)
+            for cluster in self.clusters[number + 1 :]
+            if cluster.rows is not None and cluster.rows.shape == node.inputs[0].shape
+        )
+
+    def _shares(self, cluster: Cluster, node: Node) -> bool:
+        """Whether a reduction of the cluster goes over something that ``node`` goes over too."""
+        mine = self._operands(node.inputs[0])
+        return any(mine & self._operands(core.inputs[0]) for core in cluster.core)
+
+    def _fits_rows(self, cluster: Cluster, node: Node, reduces: bool) -> bool:
+        """Add ``node`` to the cluster if its rows are those, and tell."""
+        rows = cluster.rows
+        if rows is None or not self._same_group(cluster, node):
             return False
-        cluster = self.clusters[number]
-        reduces = node.op.family == "reduction"
         whole = node.inputs[0] if reduces else node
         if whole.shape != rows.shape or node.op.name.startswith("arg"):
             return False
@@ -264,8 +282,9 @@ class Fusion:
             return False
         if not self._same_group(cluster, node):
             return False
-        inside = [s for s in node.inputs if s in cluster.members]
-        late = [s for s in node.inputs if s not in cluster.members and self.home[s] == number]
+        sources = self._sources(node)
+        inside = [s for s in sources if s in cluster.members]
+        late = [s for s in sources if s not in cluster.members and self.home[s] == number]
         if not inside or late:
             return False
         places = cluster.members[inside[0]]
@@ -279,6 +298,13 @@ class Fusion:
             places = moved
         self._add(cluster, node, places)
         return True
+
+    def _sources(self, node: Node) -> list[Node]:
+        """The inputs, those of what is computed again in its place."""
+        found: list[Node] = []
+        for source in node.inputs:
+            found += self._sources(source) if source in self.again else [source]
+        return found
 
     def _moved(self, node: Node, places: Places) -> Places | None:
         """The places of a transpose, or of a reshape by unit dimensions, read by nobody else."""
@@ -328,16 +354,76 @@ class Fusion:
             return True
         return len(readers) > 1 and not (cost <= CHEAP and loads <= 1)
 
+    def _is_cheaper_again(self, node: Node) -> bool:
+        """Whether readers should compute a cheap epilogue of a contraction from what is stored
+        beside it: that saves writing it, and they load its operands, often for other reasons too.
+        """
+        number = self.home[node]
+        plain = node.op.family == "elementwise" and node.op.cost <= 1 and node.type.rank > 0
+        if number < 0 or not plain or node in self.outputs:
+            return False
+        cluster = self.clusters[number]
+        if not any(core.op.name in ("dot", "fold") for core in cluster.core):
+            return False
+        operands = self._operands(node)
+        here = [source for source in operands if source in cluster.members]
+        if not here or not all(self._is_read_whole(source, node) for source in here):
+            return False
+        readers = self._readers(node)
+        for reader, expands in readers:
+            if expands or reader.op.family not in ("elementwise", "reduction"):
+                return False
+        if not any(self._is_elsewhere(reader) for reader, _ in readers):
+            return False
+        loads = sum(_bytes(source) for source in operands) * len(readers)
+        return loads <= _bytes(node) * (2 + len(readers))
+
+    def _operands(self, node: Node) -> set[Node]:
+        """What is loaded to compute ``node``, as long as it is; itself where it is stored."""
+        found, stack = set[Node](), [node] if node in self.member else list(node.inputs)
+        while stack:
+            source = stack.pop()
+            if source.op.name == "input" or source in self.member:
+                found |= {source} if source.type.numel == node.type.numel else set()
+            else:
+                stack.extend(source.inputs)
+        return found
+
+    def _is_read_whole(self, node: Node, but: Node) -> bool:
+        """Whether a kernel of its own reads ``node``, which is not ``but``'s."""
+        if node in self.outputs:
+            return True
+        others = (reader for reader, _ in self._readers(node) if reader is not but)
+        return any(self._is_elsewhere(reader) for reader in others)
+
+    def _is_elsewhere(self, reader: Node) -> bool:
+        """Whether an epilogue's reader will surely be in a later kernel."""
+        return _is_heavy(reader) or self._comes_later(reader)
+
+    def _comes_later(self, node: Node) -> bool:
+        """Whether a contraction or a reduction without a place yet comes before ``node``."""
+        stack = list(node.inputs)
+        while stack:
+            source = stack.pop()
+            if source not in self.home:
+                if _is_heavy(source):
+                    return True
+                stack.extend(source.inputs)
+        return False
+
     def price(self, node: Node) -> tuple[float, int]:
         """Multiplications and loads to compute one element of a free node."""
         found = self._cost.get(node)
         if found is None:
             if node in self.member or node.op.name == "input":
                 found = (0.0, 1)
+            elif node.op.name in ("constant", "iota", "size"):
+                found = (0.0, 0)
             else:
                 parts = [self.price(source) for source in node.inputs]
                 cost = sum(part[0] for part in parts) + node.op.cost
-                found = (cost, sum(part[1] for part in parts))
+                repeats = node.op.name == "broadcast"  # what it loads stays in registers
+                found = (cost, 0 if repeats else sum(part[1] for part in parts))
             if node not in self.member:
                 self._cost[node] = found
         return found
@@ -369,6 +455,15 @@ def _light_first(graph: Graph) -> list[Node]:
         if heavy or any(source in late for source in node.inputs):
             late.add(node)
     return sorted(graph.nodes, key=late.__contains__)
+
+
+def _is_heavy(node: Node) -> bool:
+    return node.op.name == "dot" or node.op.family == "reduction"
+
+
+def _bytes(node: Node) -> float:
+    sizes = (size if isinstance(size, int) else 4 * LANES for size in node.shape)
+    return float(node.dtype.itemsize * prod(sizes))
 
 
 def fuse(graph: Graph, rows: bool = False, groups: Mapping[Node, int] | None = None) -> Fusion:

@@ -116,7 +116,8 @@ def _expand_log_softmax(m: Any, n: Any) -> Any:
 
 
 def _vjp_log_softmax(m: Any, n: Any, g: Any) -> Sequence[Any]:
-    return (m.sub(g, m.mul(m.exp(n), _sum_along(m, g, n.attrs["axes"]))),)
+    soft = m.apply("softmax", n.inputs[0], **n.attrs)  # its exponentials are those of the logarithm
+    return (m.sub(g, m.mul(soft, _sum_along(m, g, n.attrs["axes"]))),)
 
 
 # -- standardised rows ----------------------------------------------------------------------------
