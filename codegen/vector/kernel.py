@@ -250,6 +250,7 @@ class Kernel:
                 for axis, step in zip(axes, steps, strict=True)
             }
             points.append(Env(moved))
+        evaluator.keep.begin(len(points))
         self._turn_loads(points, sizes)
         for phase in dict.fromkeys(root.phase for root in nest.roots):
             self._roots([root for root in nest.roots if root.phase == phase], points)
