@@ -226,8 +226,9 @@ def erf(b: Builder, x: Value) -> Value:
 
 
 def _normal(b: Builder, x: Value) -> tuple[Value, Value]:
-    """``e**(-x*x/2)`` and the normal distribution's mass below ``x``, within 1e-7, and within 3e-6 of
-    itself where it is small.
+    """``e**(-x*x/2)`` and the normal distribution's mass below ``x``.
+
+    The mass is within 1e-7, and within 3e-6 of itself where it is small.
 
     The mass beyond ``|x|`` is the exponential times a polynomial, a minimax fit for both bounds up
     to 5.5; from 13.2 on both values are 0.
