@@ -17,6 +17,7 @@ from codegen.lanes import turned_loads, turned_roots
 from codegen.nest import LANES, Expr, Load, Reduce, Root
 from codegen.schedule import Schedule
 from codegen.vector.address import Addressing, Env, Linear, Place, block_place
+from codegen.vector.ahead import Ahead
 from codegen.vector.builder import Builder, Value
 from codegen.vector.evaluate import Evaluator
 from codegen.vector.loops import Reductions
@@ -271,7 +272,7 @@ class Kernel:
         plain = [root for root in roots if not root.within]
         along = [(root, env) for env in points for root in roots if root.within]
         if self.plan.nest.contracts:
-            self._prefetch(plain, points)
+            self.reductions.ahead = self._ahead(plain, points)
         self.reductions.resolve([(root.value, env) for env in points for root in plain], along)
         turned = self._turned_roots(plain, points)
         for env in points:
@@ -286,14 +287,19 @@ class Kernel:
         for root, columns in turned.items():
             turner.store(root, points[0], columns)
 
-    def _prefetch(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
-        """Ask for what the epilogue reads and writes, so that it arrives while the sum runs."""
+    def _ahead(self, roots: Sequence[Root], points: Sequence[Env]) -> Ahead | None:
+        """What the epilogue reads and writes that may lie far away, by the rows of the tile."""
         written = {root.buffer: Load(root.buffer, root.index) for root in roots}
         read = {e.buffer: e for root in roots for e in _outside(root.value) if not e.args}
-        for place in {**read, **written}.values():
-            if _bytes(place) >= FAR:
-                for env in points:
-                    self.memory.prefetch(place, env, place.buffer in written)
+        far = [load for load in {**read, **written}.values() if _bytes(load) >= FAR]
+        axes = [axis for axis in self.plan.order if axis != self.plan.vector]
+        row = max(axes, key=lambda axis: self.plan.tile[axis], default=None)
+        if row is None or not far:
+            return None
+        rows: dict[object, list[Env]] = {}
+        for env in points:
+            rows.setdefault(env.places[row].index, []).append(env)
+        return Ahead([(load, load.buffer in written) for load in far], list(rows.values()))
 
     def _turned_roots(
         self, roots: Sequence[Root], points: Sequence[Env]

@@ -8,6 +8,7 @@ outwards. Guards become loop bounds where one loop decides them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 
 from codegen.index import Axis, axes_of, factor_of
 from codegen.nest import (
@@ -26,6 +27,7 @@ from codegen.nest import (
     walk,
 )
 from codegen.vector.address import Env, Linear, Place, block_place
+from codegen.vector.ahead import Ahead
 from codegen.vector.builder import Value
 from codegen.vector.evaluate import Evaluator, Key
 from codegen.vector.reduce import Accumulator
@@ -44,6 +46,7 @@ class Reductions:
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
         self.along: list[tuple[Root, Env]] = []  # stored in the open loops
+        self.ahead: Ahead | None = None  # to be asked for while the next reduction runs
         self.b, self.plan, self.addressing = evaluator.b, evaluator.plan, evaluator.addressing
 
     def resolve(
@@ -135,7 +138,13 @@ class Reductions:
         flat = [axis for axis in axes if axis in self.plan.unroll]
         instances = [instance for _, instance in members]
         ordered = (*loops, *flat)
-        states = self._nested(ordered, axes, instances, accumulators, {}, states)
+        ahead, self.ahead = self.ahead, None
+        if ahead is None or not self._shared_out(ahead, ordered, instances):
+            if ahead is not None:
+                ahead.ask_all(self.evaluator.memory)
+            states = self._nested(ordered, axes, instances, accumulators, {}, states)
+        else:
+            states = self._asking(ahead, ordered, instances, accumulators, states)
         at = 0
         for (key, _), accumulator in zip(members, accumulators, strict=True):
             state = states[at : at + accumulator.width]
@@ -203,6 +212,44 @@ class Reductions:
         out = self.b.loop(start, stop, 1, states, lambda i, s: go(Place(Linear(((i, 1),))), s))
         self.evaluator.proved = before
         return out
+
+    def _shared_out(
+        self, ahead: Ahead, loops: Sequence[Axis], instances: Sequence[Instance]
+    ) -> bool:
+        """Whether the outermost loop is plain, and long enough to ask for a row in each part."""
+        if not loops or len(ahead.rows) < 2:
+            return False
+        axis, vector = loops[0], self.plan.vector
+        plain = axis not in self.plan.unroll and axis != vector and not _conditions(instances)
+        long = isinstance(axis.extent, int) and axis.extent >= 2 * len(ahead.rows)
+        return plain and long and axis not in self._split(list(instances))
+
+    def _asking(
+        self,
+        ahead: Ahead,
+        loops: tuple[Axis, ...],
+        instances: list[Instance],
+        accumulators: list[Accumulator],
+        states: list[Value],
+    ) -> list[Value]:
+        """The loops, the outermost in as many parts as the tile has rows to be asked for."""
+        b, (axis, *rest) = self.b, loops
+        assert isinstance(axis.extent, int)
+        share, end = ceil(axis.extent / len(ahead.rows)), Value(str(axis.extent), "i64")
+
+        def step(i: Value, carried: list[Value]) -> list[Value]:
+            places = {axis: Place(Linear(((i, 1),)))}
+            return self._nested(tuple(rest), loops, instances, accumulators, places, carried)
+
+        def part(number: Value, carried: list[Value]) -> list[Value]:
+            ahead.ask(self.evaluator.memory, number)
+            start = b.pure(f"mul i64 {{0}}, {share}", "i64", number)
+            stop = b.pure(f"add i64 {{0}}, {share}", "i64", start)
+            stop = b.call("llvm.smin.i64", "i64", stop, end)
+            return b.loop(start, stop, 1, carried, step)
+
+        rows = Value(str(len(ahead.rows)), "i64")
+        return b.loop(Value("0", "i64"), rows, 1, states, part, maybe_empty=False)
 
     def _by_block(self, axis: Axis, states: list[Value], go: Go) -> list[Value]:
         """A scalar walk over the batch: blocks of sixteen rows, then the rows of each."""

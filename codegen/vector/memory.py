@@ -62,9 +62,8 @@ class Memory:
             return
         self._scatter(buffer, at, value, mask)
 
-    def prefetch(self, load: Load, env: Env, written: bool) -> None:
+    def prefetch(self, load: Load, at: Linear, written: bool) -> None:
         """Ask for the cache line of the first lane, once, where lanes are neighbours."""
-        at = self.addressing.offset(load.buffer, load.index, env)
         if at.step != 1 or at.extra:
             return
         pointer = self._address(load.buffer, at)
