@@ -17,7 +17,7 @@ from codegen.cluster import Cluster, Places, rows_of
 from codegen.index import ZERO, Axis, of_axis
 from codegen.lower import Lowering, overlaps
 from codegen.nest import LANES, Buffer, Load, Reduce, walk
-from codegen.patterns import crop_of, is_halo, stands_alone, strides_of
+from codegen.patterns import crop_of, is_halo, reads_whole, strides_of
 from ir.graph import Graph, Node
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
@@ -338,7 +338,7 @@ class Fusion:
 
     def _must_store(self, node: Node) -> bool:
         """Whether computing the free ``node`` once and storing it beats inlining it."""
-        if node in self.outputs or any(stands_alone(user) for user in self.users[node]):
+        if node in self.outputs or any(reads_whole(user, node) for user in self.users[node]):
             return True
         if is_halo(node, self.users):
             return True

@@ -23,6 +23,28 @@ def stands_alone(node: Node) -> bool:
     return node.op.name == "scan" or node.op.family == "factor"
 
 
+def history_rows(node: Node) -> tuple[Node, int] | None:
+    """The history of a loop, and the first of its rows, where ``node`` is a run of its rows."""
+    if node.op.name != "slice" or node.inputs[0].op.name != "item":
+        return None
+    (source,), attrs = node.inputs, node.attrs
+    whole = tuple(attrs["stop"][1:]) == source.shape[1:] and not any(attrs["start"][1:])
+    first = attrs["start"][0]
+    runs = whole and isinstance(first, int) and all(step == 1 for step in attrs["step"])
+    return (source, first) if runs else None
+
+
+def reads_whole(user: Node, node: Node) -> bool:
+    """Whether ``user`` needs ``node`` in memory as it is: loops find the rows of a history."""
+    if not stands_alone(user):
+        return False
+    if user.op.name != "scan" or history_rows(node) is None:
+        return True
+    first = user.attrs["carries"]
+    others = (*user.inputs[:first], *user.inputs[first + user.attrs["slices"] :])
+    return node in others
+
+
 def contraction_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
     """The dot whose result only ``fold`` reads, through transposes."""
     (node,) = fold.inputs
