@@ -10,14 +10,14 @@ reads. Cluster ``k`` reads only from clusters before it, so there is never a cyc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 from types import MappingProxyType
 
+from codegen.again import is_cheaper_again, operands_of
 from codegen.cluster import Cluster, Places, rows_of
 from codegen.index import ZERO, Axis, of_axis
 from codegen.lower import Lowering, overlaps
-from codegen.nest import LANES, Buffer, Load, Reduce, walk
-from codegen.patterns import crop_of, is_halo, reads_whole, strides_of
+from codegen.nest import Buffer, Load, Reduce, walk
+from codegen.patterns import crop_of, is_halo, light_first, reads_whole, strides_of
 from ir.graph import Graph, Node
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad", "flip"})
@@ -45,7 +45,7 @@ class Fusion:
         self.member: dict[Node, int] = {}
         self.again: set[Node] = set()  # computed by every reader, though it could be an epilogue
         self._cost: dict[Node, tuple[float, int]] = {}
-        for node in _light_first(graph):
+        for node in light_first(graph):
             self._place(node)
 
     def stored(self, cluster: Cluster) -> list[Node]:
@@ -80,7 +80,7 @@ class Fusion:
                 self._start_core(node)
         elif self._is_cropped(node):
             pass  # computed where its crop is
-        elif self._is_cheaper_again(node):
+        elif is_cheaper_again(self, node):
             self.again.add(node)
         elif not self._attach(node) and self._must_store(node) and not self._join_row(node):
             self._join_light(node)
@@ -219,8 +219,8 @@ class Fusion:
 
     def _shares(self, cluster: Cluster, node: Node) -> bool:
         """Whether a reduction of the cluster goes over something that ``node`` goes over too."""
-        mine = self._operands(node.inputs[0])
-        return any(mine & self._operands(core.inputs[0]) for core in cluster.core)
+        mine = operands_of(self, node.inputs[0])
+        return any(mine & operands_of(self, core.inputs[0]) for core in cluster.core)
 
     def _fits_rows(self, cluster: Cluster, node: Node, reduces: bool) -> bool:
         """Add ``node`` to the cluster if its rows are those, and tell."""
@@ -347,69 +347,12 @@ class Fusion:
         if node.op.name in ("size", "concatenate"):
             return False
         cost, loads = self.price(node)
-        readers = self._readers(node)
+        readers = self.readers(node)
         if any(reader.op.name == "dot" for reader, _ in readers):
             return True
         if any(expands and cost > CHEAP for _, expands in readers):
             return True
         return len(readers) > 1 and not (cost <= CHEAP and loads <= 1)
-
-    def _is_cheaper_again(self, node: Node) -> bool:
-        """Whether readers should compute a cheap epilogue of a contraction from what is stored
-        beside it: that saves writing it, and they load its operands, often for other reasons too.
-        """
-        number = self.home[node]
-        plain = node.op.family == "elementwise" and node.op.cost <= 1 and node.type.rank > 0
-        if number < 0 or not plain or node in self.outputs:
-            return False
-        cluster = self.clusters[number]
-        if not any(core.op.name in ("dot", "fold") for core in cluster.core):
-            return False
-        operands = self._operands(node)
-        here = [source for source in operands if source in cluster.members]
-        if not here or not all(self._is_read_whole(source, node) for source in here):
-            return False
-        readers = self._readers(node)
-        for reader, expands in readers:
-            if expands or reader.op.family not in ("elementwise", "reduction"):
-                return False
-        if not any(self._is_elsewhere(reader) for reader, _ in readers):
-            return False
-        loads = sum(_bytes(source) for source in operands) * len(readers)
-        return loads <= _bytes(node) * (2 + len(readers))
-
-    def _operands(self, node: Node) -> set[Node]:
-        """What is loaded to compute ``node``, as long as it is; itself where it is stored."""
-        found, stack = set[Node](), [node] if node in self.member else list(node.inputs)
-        while stack:
-            source = stack.pop()
-            if source.op.name == "input" or source in self.member:
-                found |= {source} if source.type.numel == node.type.numel else set()
-            else:
-                stack.extend(source.inputs)
-        return found
-
-    def _is_read_whole(self, node: Node, but: Node) -> bool:
-        """Whether a kernel of its own reads ``node``, which is not ``but``'s."""
-        if node in self.outputs:
-            return True
-        others = (reader for reader, _ in self._readers(node) if reader is not but)
-        return any(self._is_elsewhere(reader) for reader in others)
-
-    def _is_elsewhere(self, reader: Node) -> bool:
-        """Whether an epilogue's reader will surely be in a later kernel."""
-        return _is_heavy(reader) or self._comes_later(reader)
-
-    def _comes_later(self, node: Node) -> bool:
-        """Whether a contraction or a reduction without a place yet comes before ``node``."""
-        stack = list(node.inputs)
-        while stack:
-            source = stack.pop()
-            if source not in self.home:
-                if _is_heavy(source):
-                    return True
-                stack.extend(source.inputs)
-        return False
 
     def price(self, node: Node) -> tuple[float, int]:
         """Multiplications and loads to compute one element of a free node."""
@@ -428,7 +371,7 @@ class Fusion:
                 self._cost[node] = found
         return found
 
-    def _readers(self, node: Node) -> list[tuple[Node, bool]]:
+    def readers(self, node: Node) -> list[tuple[Node, bool]]:
         """Who reads ``node``'s elements, looking through views; and whether repeatedly."""
         found: dict[Node, bool] = {}
         stack = [(user, False) for user in self.users[node]]
@@ -442,28 +385,6 @@ class Fusion:
             else:
                 found[user] = found.get(user, False) or expands
         return list(found.items())
-
-
-def _light_first(graph: Graph) -> list[Node]:
-    """The graph's nodes, first those that no contraction or reduction comes before.
-
-    A mask that is made of the inputs then has an earlier cluster than the scores it is added to.
-    """
-    late: set[Node] = set()
-    for node in graph.nodes:
-        heavy = node.op.family not in ("elementwise", "movement", "source") and node.inputs
-        if heavy or any(source in late for source in node.inputs):
-            late.add(node)
-    return sorted(graph.nodes, key=late.__contains__)
-
-
-def _is_heavy(node: Node) -> bool:
-    return node.op.name == "dot" or node.op.family == "reduction"
-
-
-def _bytes(node: Node) -> float:
-    sizes = (size if isinstance(size, int) else 4 * LANES for size in node.shape)
-    return float(node.dtype.itemsize * prod(sizes))
 
 
 def fuse(graph: Graph, rows: bool = False, groups: Mapping[Node, int] | None = None) -> Fusion:

@@ -11,7 +11,7 @@ from math import prod
 from typing import TypeAlias
 
 from ir.dims import Size
-from ir.graph import Node
+from ir.graph import Graph, Node
 
 READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
 MOST_PHASES = 16  # of a strided fold, each with code of its own
@@ -100,3 +100,16 @@ def strides_of(node: Node, fold: Node) -> dict[int, int]:
                 return {}
             found[axis] = stride
     return found if prod(found.values()) <= MOST_PHASES else {}
+
+
+def light_first(graph: Graph) -> list[Node]:
+    """The graph's nodes, first those that no contraction or reduction comes before.
+
+    A mask that is made of the inputs then has an earlier cluster than the scores it is added to.
+    """
+    late: set[Node] = set()
+    for node in graph.nodes:
+        heavy = node.op.family not in ("elementwise", "movement", "source") and node.inputs
+        if heavy or any(source in late for source in node.inputs):
+            late.add(node)
+    return sorted(graph.nodes, key=late.__contains__)

@@ -6,10 +6,12 @@ sum's own loads waiting, so each row of the register tile has its part of the su
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from codegen.index import Axis
 from codegen.nest import Load
+from codegen.schedule import Schedule
 from codegen.vector.address import Env, Linear
 from codegen.vector.builder import Value
 from codegen.vector.memory import Memory
@@ -21,6 +23,14 @@ class Ahead:
 
     loads: Sequence[tuple[Load, bool]]
     rows: Sequence[Sequence[Env]]
+
+    def fits(self, loops: Sequence[Axis], plan: Schedule, bent: Collection[Axis]) -> bool:
+        """Whether the outermost loop is plain, and long enough to ask for a row in each part."""
+        if not loops or len(self.rows) < 2 or loops[0] in bent:
+            return False
+        plain = loops[0] not in plan.unroll and loops[0] != plan.vector
+        extent = loops[0].extent
+        return plain and isinstance(extent, int) and extent >= 2 * len(self.rows)
 
     def ask_all(self, memory: Memory) -> None:
         """Ask for everything now."""
