@@ -43,7 +43,8 @@ def is_cheaper_again(fusion: Fusion, node: Node) -> bool:
 def operands_of(fusion: Fusion, node: Node) -> set[Node]:
     """What is loaded to compute ``node``, as long as it is; itself where it is stored."""
     found, seen = set[Node](), set[Node]()
-    stack = [node] if node in fusion.member else list(node.inputs)
+    own = node in fusion.member or node.op.name == "input"
+    stack = [node] if own else list(node.inputs)
     while stack:
         source = stack.pop()
         if source in seen:
