@@ -10,9 +10,9 @@ reads. Cluster ``k`` reads only from clusters before it, so there is never a cyc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 from types import MappingProxyType
 
+from codegen.again import is_cheaper_again, operands_of
 from codegen.cluster import Cluster, Places, rows_of
 from codegen.index import ZERO, Axis, of_axis
 from codegen.lower import Lowering
@@ -22,8 +22,9 @@ from codegen.patterns import (
     fills_rim,
     is_halo,
     joins_tiles,
+    light_first,
     overlaps,
-    stands_alone,
+    reads_whole,
     strides_of,
 )
 from ir.graph import Graph, Node
@@ -32,7 +33,6 @@ VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad"
 SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
 PUTS = frozenset({"put_add", "put_along"})  # they add to their result, which nobody may change
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
-REPEATED = 16  # an element that is broadcast so often costs no load
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
 
 
@@ -52,11 +52,10 @@ class Fusion:
         self.clusters: list[Cluster] = []
         self.home: dict[Node, int] = {}
         self.member: dict[Node, int] = {}
+        self.again: set[Node] = set()  # computed by every reader, though it could be an epilogue
         self._cost: dict[Node, tuple[float, int]] = {}
-        for node in graph.nodes:
+        for node in light_first(graph):
             self._place(node)
-        for cluster in self.clusters:
-            self._release(cluster)
 
     def stored(self, cluster: Cluster) -> list[Node]:
         """The members that someone outside reads."""
@@ -90,6 +89,8 @@ class Fusion:
                 self._start_core(node)
         elif self._is_cropped(node) or fills_rim(node, self.users, self.outputs):
             pass  # computed where its crop is, or by the kernel that stores the rim
+        elif is_cheaper_again(self, node):
+            self.again.add(node)
         elif not self._attach(node) and self._must_store(node) and not self._join_row(node):
             self._join_light(node)
 
@@ -213,14 +214,28 @@ class Fusion:
     def _join_row(self, node: Node) -> bool:
         """Join reductions over the same rows, where what is read of them is of one's own row.
 
-        A reduction goes over the row once more; an element of the row is stored on the way.
+        A reduction goes over the row once more, if need be beside one that it does not depend on;
+        an element of the row is stored on the way.
         """
-        number = self.home[node]
-        rows = self.clusters[number].rows if number >= 0 else None
-        if rows is None or not self._same_group(self.clusters[number], node):
+        number, reduces = self.home[node], node.op.family == "reduction"
+        if number >= 0 and self._fits_rows(self.clusters[number], node, reduces):
+            return True
+        return reduces and any(
+            self._shares(cluster, node) and self._fits_rows(cluster, node, reduces)
+            for cluster in self.clusters[number + 1 :]
+            if cluster.rows is not None and cluster.rows.shape == node.inputs[0].shape
+        )
+
+    def _shares(self, cluster: Cluster, node: Node) -> bool:
+        """Whether a reduction of the cluster goes over something that ``node`` goes over too."""
+        mine = operands_of(self, node.inputs[0])
+        return any(mine & operands_of(self, core.inputs[0]) for core in cluster.core)
+
+    def _fits_rows(self, cluster: Cluster, node: Node, reduces: bool) -> bool:
+        """Add ``node`` to the cluster if its rows are those, and tell."""
+        rows = cluster.rows
+        if rows is None or not self._same_group(cluster, node):
             return False
-        cluster = self.clusters[number]
-        reduces = node.op.family == "reduction"
         whole = node.inputs[0] if reduces else node
         if whole.shape != rows.shape or node.op.name.startswith("arg"):
             return False
@@ -274,10 +289,11 @@ class Fusion:
         cluster = self.clusters[number]
         if cluster.alone is not None or any(core.op.name in PUTS for core in cluster.core):
             return False
-        if not self._same_group(cluster, node) or self._is_for_sum(node):
+        if not self._same_group(cluster, node):
             return False
-        inside = [s for s in node.inputs if s in cluster.members]
-        late = [s for s in node.inputs if s not in cluster.members and self.home[s] == number]
+        sources = self._sources(node)
+        inside = [s for s in sources if s in cluster.members]
+        late = [s for s in sources if s not in cluster.members and self.home[s] == number]
         if not inside or late:
             return False
         places = cluster.members[inside[0]]
@@ -292,33 +308,12 @@ class Fusion:
         self._add(cluster, node, places)
         return True
 
-    def _is_for_sum(self, node: Node) -> bool:
-        """Whether one sum alone reads ``node``, and may as well compute it from what that reads."""
-        users = self.users[node]
-        if node.op.family != "elementwise" or node in self.outputs or len(users) != 1:
-            return False
-        return users[0].op.name == "sum" and node.op.cost <= CHEAP
-
-    def _release(self, cluster: Cluster) -> None:
-        """Leave to those who read it what they may as well compute from another stored value."""
-        if cluster.rows is not None or cluster.alone is not None:
-            return
-        for node in reversed(list(cluster.members)):
-            inside = [source for source in node.inputs if source in cluster.members]
-            if (
-                node.op.family != "elementwise"
-                or node.op.cost > 1
-                or node in self.outputs
-                or node in cluster.core
-                or len(inside) != 1
-                or any(user in cluster.members for user in self.users[node])
-                or not self._escapes(inside[0], cluster.number)
-            ):
-                continue
-            others = sum(self.price(source)[1] for source in node.inputs) - 1
-            readers = [reader for reader, _ in self._readers(node)]
-            if others == 0 and len(readers) == 1 and readers[0].op.family == "elementwise":
-                del cluster.members[node], self.member[node]
+    def _sources(self, node: Node) -> list[Node]:
+        """The inputs, those of what is computed again in its place."""
+        found: list[Node] = []
+        for source in node.inputs:
+            found += self._sources(source) if source in self.again else [source]
+        return found
 
     def _moved(self, node: Node, places: Places) -> Places | None:
         """The places of a transpose, or of a reshape by unit dimensions, read by nobody else."""
@@ -342,12 +337,10 @@ class Fusion:
             grown = cluster.core or cluster.alone is not None
             if grown or cluster.shape != node.shape or cluster.number == number:
                 continue
-            if any(member.op.name == "mix" for member in cluster.members):
+            tiles = any(member.op.name == "mix" for member in cluster.members)
+            if tiles or not self._same_group(cluster, node):
                 continue
-            if not self._same_group(cluster, node):
-                continue
-            own = tuple(a if a.extent != 1 else None for a in cluster.axes)
-            self._add(cluster, node, own)
+            self._add(cluster, node, tuple(a if a.extent != 1 else None for a in cluster.axes))
             return
         self._start(node, "stored once for several readers")
 
@@ -355,16 +348,14 @@ class Fusion:
 
     def _must_store(self, node: Node) -> bool:
         """Whether computing the free ``node`` once and storing it beats inlining it."""
-        if node in self.outputs or any(stands_alone(user) for user in self.users[node]):
+        whole = any(reads_whole(user, node) for user in self.users[node])
+        if whole or node in self.outputs or is_halo(node, self.users):
             return True
-        if is_halo(node, self.users):
-            return True
-        if node.op.name in VIEWS or node.type.rank == 0 or node.op.name in ("constant", "iota"):
-            return False
-        if node.op.name in ("size", "concatenate"):
+        never = ("constant", "iota", "size", "concatenate", *VIEWS)
+        if node.op.name in never or node.type.rank == 0:
             return False
         cost, loads = self.price(node)
-        readers = self._readers(node)
+        readers = self.readers(node)
         if any(reader.op.name == "dot" for reader, _ in readers):
             return True
         if any(expands and cost > CHEAP for _, expands in readers):
@@ -377,15 +368,18 @@ class Fusion:
         if found is None:
             if node in self.member or node.op.name == "input":
                 found = (0.0, 1)
+            elif node.op.name in ("constant", "iota", "size"):
+                found = (0.0, 0)
             else:
                 parts = [self.price(source) for source in node.inputs]
                 cost = sum(part[0] for part in parts) + node.op.cost
-                found = (cost, 0 if _repeats(node) else sum(part[1] for part in parts))
+                repeats = node.op.name == "broadcast"  # what it loads stays in registers
+                found = (cost, 0 if repeats else sum(part[1] for part in parts))
             if node not in self.member:
                 self._cost[node] = found
         return found
 
-    def _readers(self, node: Node) -> list[tuple[Node, bool]]:
+    def readers(self, node: Node) -> list[tuple[Node, bool]]:
         """Who reads ``node``'s elements, looking through views; and whether repeatedly."""
         found: dict[Node, bool] = {}
         stack = [(user, False) for user in self.users[node]]
@@ -399,19 +393,6 @@ class Fusion:
             else:
                 found[user] = found.get(user, False) or expands
         return list(found.items())
-
-
-def _repeats(node: Node) -> bool:
-    """Whether ``node`` is little data many times over, which stays in the nearest cache."""
-    if node.op.name != "broadcast":
-        return False
-    one, many = (_elements(n) for n in (node.inputs[0], node))
-    return one * REPEATED <= many
-
-
-def _elements(node: Node) -> int:
-    """How many there are, a symbolic size counted as one."""
-    return prod(size for size in node.shape if isinstance(size, int))
 
 
 def fuse(graph: Graph, rows: bool = False, groups: Mapping[Node, int] | None = None) -> Fusion:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from codegen.index import Axis, of_axis
 from codegen.nest import Buffer, Load, Nest, Root
+from codegen.patterns import history_rows
 from ir.dims import Size, evaluate, product
 from ir.graph import Location, Node
 
@@ -86,21 +87,32 @@ def lay_out(
     done, attrs = Layout(), scan.attrs
     carries, slices, length = attrs["carries"], attrs["slices"], attrs["length"]
     reverse = attrs["reverse"]
-    outer = [buffers[node] for node in scan.inputs]
+    outer = [_rows(node, buffers) for node in scan.inputs]
     outputs = _own_outputs(scan, turn, done, fresh)
     start, step = (length - 1, -1) if reverse else (0, 1)
     for at, inner in enumerate(turn.inputs):
         if at < carries:
             history = items.get(at)
-            _carry(done, attrs, at, (inner, outputs[at]), outer[at], history, fresh, scan.loc)
+            given = outer[at][0]
+            _carry(done, attrs, at, (inner, outputs[at]), given, history, fresh, scan.loc)
         elif at < carries + slices:
-            done.places[inner] = Place((outer[at],), start, step, product(inner.shape))
+            array, first = outer[at]
+            done.places[inner] = Place((array,), start + first, step, product(inner.shape))
         else:
-            done.places[inner] = Place((outer[at],))
+            done.places[inner] = Place((outer[at][0],))
     for at, inner in enumerate(outputs[carries:], carries):
         stack = items.get(at) or fresh("unread", inner.dtype, (length, *inner.shape))
         done.places[inner] = Place((stack,), start, step, product(inner.shape))
     return done
+
+
+def _rows(node: Node, buffers: Mapping[Node, Buffer]) -> tuple[Buffer, int]:
+    """The array in which an operand lies, and its first row there."""
+    if node in buffers:
+        return buffers[node], 0
+    found = history_rows(node)
+    assert found is not None, f"an operand of a loop is not stored: {node}"
+    return buffers[found[0]], found[1]
 
 
 def _own_outputs(scan: Node, turn: Kernels, done: Layout, fresh: Fresh) -> list[Buffer]:

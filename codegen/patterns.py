@@ -11,7 +11,7 @@ from math import prod
 from typing import TypeAlias
 
 from ir.dims import Size
-from ir.graph import Node
+from ir.graph import Graph, Node
 
 READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
 MOST_PHASES = 16  # of a strided fold, each with code of its own
@@ -21,6 +21,28 @@ Users: TypeAlias = Mapping[Node, Sequence[Node]]
 def stands_alone(node: Node) -> bool:
     """Whether ``node`` reads its operands whole, from memory."""
     return node.op.name == "scan" or node.op.family == "factor"
+
+
+def history_rows(node: Node) -> tuple[Node, int] | None:
+    """The history of a loop, and the first of its rows, where ``node`` is a run of its rows."""
+    if node.op.name != "slice" or node.inputs[0].op.name != "item":
+        return None
+    (source,), attrs = node.inputs, node.attrs
+    whole = tuple(attrs["stop"][1:]) == source.shape[1:] and not any(attrs["start"][1:])
+    first = attrs["start"][0]
+    runs = whole and isinstance(first, int) and all(step == 1 for step in attrs["step"])
+    return (source, first) if runs else None
+
+
+def reads_whole(user: Node, node: Node) -> bool:
+    """Whether ``user`` needs ``node`` in memory as it is: loops find the rows of a history."""
+    if not stands_alone(user):
+        return False
+    if user.op.name != "scan" or history_rows(node) is None:
+        return True
+    first = user.attrs["carries"]
+    others = (*user.inputs[:first], *user.inputs[first + user.attrs["slices"] :])
+    return node in others
 
 
 def contraction_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
@@ -121,3 +143,16 @@ def strides_of(node: Node, fold: Node) -> dict[int, int]:
                 return {}
             found[axis] = stride
     return found if prod(found.values()) <= MOST_PHASES else {}
+
+
+def light_first(graph: Graph) -> list[Node]:
+    """The graph's nodes, first those that no contraction or reduction comes before.
+
+    A mask that is made of the inputs then has an earlier cluster than the scores it is added to.
+    """
+    late: set[Node] = set()
+    for node in graph.nodes:
+        heavy = node.op.family not in ("elementwise", "movement", "source") and node.inputs
+        if heavy or any(source in late for source in node.inputs):
+            late.add(node)
+    return sorted(graph.nodes, key=late.__contains__)

@@ -85,14 +85,15 @@ class Binding:
     env: dict[str, int]
     launches: npt.NDArray[np.int64]
     table: npt.NDArray[np.int64]  # every kernel's argument pointers, one after the other
-    external: tuple[tuple[int, Slots], ...]  # what follows each input's address
+    external: Mapping[int, Slots]  # what follows each input's address
     fresh: tuple[tuple[int, Slots], ...]  # what follows each output's address
     stops: tuple[int, ...]  # for each call-out how many launches come before it
     shapes: tuple[tuple[int, ...], ...]
     arena: Array
     plan: memory.Plan
     sizes: npt.NDArray[np.int64]
-    bound: list[Array | None]
+    given: tuple[tuple[int, ...], ...]  # the inputs' shapes
+    bound: list[Array | None]  # the inputs of the last run
 
 
 class Program:
@@ -112,6 +113,12 @@ class Program:
         self._memory = Recycler()
         self._results = plan_results(kernels.inputs, kernels.outputs, kernels.old, donated)
         self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
+        self._latest: Binding | None = None
+        self._open = [
+            at
+            for at, buffer in enumerate(kernels.inputs)
+            if not all(isinstance(size, int) for size in buffer.shape)
+        ]
         self._lock = threading.Lock()
         self.timings: Timings | None = None  # set: run kernel by kernel, each timed
 
@@ -121,11 +128,7 @@ class Program:
         Inputs are C-contiguous and have the graph's dtypes and ranks.
         """
         with self._lock:
-            key = tuple([x.shape for x in inputs])
-            binding = self._bindings.get(key)
-            if binding is None:
-                binding = self._bindings[key] = self._bind(key)
-            self._point(binding, inputs)
+            binding = self._point(inputs)
             results = self._results.begin(
                 inputs, binding.shapes, self.kernels.outputs, self._memory
             )
@@ -161,15 +164,31 @@ class Program:
 
     # -- one run ------------------------------------------------------------------------------
 
-    def _point(self, binding: Binding, inputs: Sequence[Array]) -> None:
-        """Write the addresses of arrays that are not those of the last run."""
-        bound = binding.bound
-        for at, slots in binding.external:
-            array = inputs[at]
-            if bound[at] is not array:
+    def _point(self, inputs: Sequence[Array]) -> Binding:
+        """The binding for these arrays, with the addresses of those that the last run had not.
+
+        Between two steps most of Python's objects leave the caches, so that looking at each of a
+        network's arrays costs more than all else here: the arrays of the last run are not.
+        """
+        binding, fresh = self._latest, list[int]()
+        if binding is not None:
+            fresh = [at for at, x in enumerate(inputs) if x is not binding.bound[at]]
+            if any(inputs[at].shape != binding.given[at] for at in (*fresh, *self._open)):
+                binding = None
+        if binding is None:
+            key = tuple([x.shape for x in inputs])
+            binding = self._bindings.get(key)
+            if binding is None:
+                binding = self._bindings[key] = self._bind(key)
+            fresh = [at for at, x in enumerate(inputs) if x is not binding.bound[at]]
+            self._latest = binding
+        for at in fresh:
+            array, slots = inputs[at], binding.external.get(at)
+            if slots is not None:
                 self._check(at, array)
                 slots.point(binding.table, array.__array_interface__["data"][0])
-                bound[at] = array
+            binding.bound[at] = array
+        return binding
 
     def _run_timed(
         self,
@@ -258,11 +277,11 @@ class Program:
         calls = self._calls(env)
         table, found = self._table(calls, plan, place, env)
         launches = self._launches(calls, table, sizes, counts, waits)
-        external = tuple(
-            (at, Slots.of(found[buffer]))
+        external = {
+            at: Slots.of(found[buffer])
             for at, buffer in enumerate(self.kernels.inputs)
             if buffer in found
-        )
+        }
         outs = self.kernels.outputs
         fresh = tuple(
             (at, Slots.of(found[outs[at]])) for at in self._results.fresh if outs[at] in found
@@ -274,7 +293,18 @@ class Program:
         starts = [k for k, _ in calls]
         stops = tuple(bisect_left(starts, call.before) for call in self.kernels.calls)
         return Binding(
-            env, launches, table, external, fresh, stops, outputs, place, plan, sizes, nothing
+            env,
+            launches,
+            table,
+            external,
+            fresh,
+            stops,
+            outputs,
+            place,
+            plan,
+            sizes,
+            shapes,
+            nothing,
         )
 
     def _calls(self, env: Mapping[str, int]) -> list[tuple[int, int]]:

@@ -77,11 +77,22 @@ def wanted_orders(
         if node in found or node.type.rank < 2:
             continue
         order = _batch_order(nest, load, tags[node], rows)
-        if order is None and rows is not None and load.buffer.batch is None:
-            order = _inner_order(nest, load, rows)
+        lanes = rows or _written_axis(nest)
+        if order is None and lanes is not None and load.buffer.batch is None:
+            order = _inner_order(nest, load, lanes)
         if order is not None:
             found[node] = order
     return found
+
+
+def _written_axis(nest: Nest) -> Axis | None:
+    """Where every operand lies along the sum (a product with a transpose): the axis of the result's
+    rows, along which a copy of one operand can lie."""
+    if nest.batch is not None:
+        return None
+    written = (contiguous_axis(nest, Load(root.buffer, root.index)) for root in nest.roots)
+    long = (axis for axis in written if axis is not None and length(axis) >= 2 * LANES)
+    return next(long, None)
 
 
 def _batch_order(nest: Nest, load: Load, tag: int | None, rows: Axis | None) -> Order | None:

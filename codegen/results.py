@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from codegen.recycle import Recycler
 from ir.graph import Graph
 
 Array: TypeAlias = npt.NDArray[Any]
+_NOTHING: Array = np.empty(0)
 OLD, STATE, FRESH = "old value of input", "array of input", "fresh array"
 
 
@@ -27,14 +29,23 @@ OLD, STATE, FRESH = "old value of input", "array of input", "fresh array"
 class Results:
     """For each output what it starts as; and what is copied after the last kernel.
 
-    ``starts`` pairs a word with the input it is about. ``fresh`` are the outputs whose own array
-    a kernel writes. ``copies`` are (output, the output that holds the value, input to overwrite
-    or None).
+    ``starts`` pairs a word with the input it is about; ``sources`` are these inputs (0 for none),
+    and ``others`` the outputs that are not arrays of inputs. ``fresh`` are the outputs whose own
+    array a kernel writes. ``copies`` are (output, the output that holds the value, input to
+    overwrite or None).
     """
 
     starts: tuple[tuple[str, int], ...]
     fresh: tuple[int, ...]
     copies: tuple[tuple[int, int, int | None], ...]
+
+    @cached_property
+    def sources(self) -> tuple[int, ...]:
+        return tuple(0 if word == FRESH else k for word, k in self.starts)
+
+    @cached_property
+    def others(self) -> tuple[tuple[int, str], ...]:
+        return tuple((at, word) for at, (word, _) in enumerate(self.starts) if word != STATE)
 
     def begin(
         self,
@@ -44,14 +55,12 @@ class Results:
         memory: Recycler,
     ) -> list[Array]:
         """The arrays of all outputs, before the first kernel."""
-        found: list[Array] = []
-        for at, (word, k) in enumerate(self.starts):
-            if word == STATE:
-                found.append(inputs[k])
-            elif word == OLD:
-                found.append(inputs[k].copy())
+        found = [inputs[k] for k in self.sources] if inputs else [_NOTHING] * len(self.starts)
+        for at, word in self.others:
+            if word == OLD:
+                found[at] = found[at].copy()
             else:
-                found.append(memory.empty(at, shapes[at], buffers[at].dtype))
+                found[at] = memory.empty(at, shapes[at], buffers[at].dtype)
         return found
 
     def finish(self, inputs: Sequence[Array], results: list[Array]) -> None:

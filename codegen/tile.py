@@ -91,7 +91,11 @@ def row_tile(core: Reduce, axes: Sequence[Axis], vector: Axis | None) -> dict[Ax
             sizes = [s for s in TILE_SIZES if s <= most]
             extent = axis.extent
             tile[axis] = max(sizes, key=lambda s: (extent % s == 0, s))
-            break
+            return tile
+    if vector is not None and vector in tile and isinstance(vector.extent, int):
+        # sums down columns: whole cache lines side by side, and enough chains of additions
+        steps = _steps(vector.extent, True)
+        tile[vector] = max(size for size in (1, 2, 4) if size == 1 or steps >= 2 * size)
     return tile
 
 

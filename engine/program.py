@@ -192,9 +192,8 @@ class Bound:
 
     def __init__(self, draft: Draft, program: Runnable) -> None:
         self.draft, self.program = draft, program
-        self._cells = [
-            (i, s.cell) for i, s in enumerate(draft.sources) if s.cell and s.argument is None
-        ]
+        cells = {i: s.cell for i, s in enumerate(draft.sources) if s.cell and s.argument is None}
+        self._places, self._cells = list(cells), list(cells.values())
         self._tensors = [
             (i, s.argument)
             for i, s in enumerate(draft.sources)
@@ -209,12 +208,13 @@ class Bound:
         self._slots = [np.zeros((), dtype) for *_, dtype in self._numbers]
         self._blank: list[Any] = [None] * len(draft.sources)
         self._into = set(draft.donated.values())
+        self._last = self._blank  # the inputs of the last run, where all were contiguous
         self._single = draft.structure is pytree.LEAF
 
     def run(self, leaves: Sequence[Any], tensors: Sequence[Any]) -> Any:
         """One call: gather, run, and only then change state."""
         inputs = self._blank.copy()
-        for i, cell in self._cells:
+        for i, cell in zip(self._places, self._cells, strict=True):
             inputs[i] = cell.array
         for i, argument in self._tensors:
             inputs[i] = tensors[argument]._cell.array
@@ -231,16 +231,19 @@ class Bound:
 
     def _make_contiguous(self, inputs: list[Any]) -> list[tuple[Array, Array]]:
         """Inputs in row-major order and apart from what is written; copies to write back."""
-        back = []
-        for i, array in enumerate(inputs):
+        back, last = [], self._last
+        fresh = [i for i, array in enumerate(inputs) if array is not last[i]]
+        for i in fresh:
+            array = inputs[i]
             if not array.flags.c_contiguous:
                 inputs[i] = np.ascontiguousarray(array)
                 if i in self._into:
                     back.append((array, inputs[i]))
-        if self._into:
+        if self._into and fresh:
             for i, _ in self._tensors:
                 if i not in self._into and self._is_written(inputs, i):
                     inputs[i] = inputs[i].copy()
+        self._last = inputs  # what was copied is looked at again
         return back
 
     def _is_written(self, inputs: list[Any], at: int) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.arithmetic import div, eq, isfinite, isnan, log, maximum, minimum, ne, where
-from engine.dispatch import apply, axes_of, axis_of, cast, expand_to
+from engine.dispatch import apply, axes_of, axis_of, cast
 from engine.dtypes import as_dtype, float32, int64
 from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
@@ -225,30 +225,27 @@ def _truth(x: Tensor, found: Tensor) -> Tensor:
     return cast(found, DTYPES["u8"]) if x.value.type.dtype == DTYPES["u8"] else found
 
 
-def _shifted(x: Tensor, dim: int, dtype: DType | None) -> tuple[Tensor, int]:
-    """``x`` less its maximum along the axis, which is a constant to the gradient."""
+def _along_rows(name: str, x: Tensor, dim: int, dtype: DType | None) -> Tensor:
+    """A kind of softmax; nothing, and a single number, are rows of one."""
     x = cast(x, as_dtype(dtype)) if dtype is not None else x
-    must_be_float(x, "softmax")
+    must_be_float(x, name)
     shape = x.value.type.shape
     axis = axis_of(dim, len(shape))
-    if not shape:
-        return x - x.detach(), axis
-    if shape[axis] == 0:
-        return x, axis
-    return x - expand_to(amax(x.detach(), axis, True), shape), axis
+    if 0 in shape:
+        return x * 1.0
+    rows = x if shape else reshape(x, (1,))
+    found = apply(name, rows, axes=(axis if shape else 0,))
+    return found if shape else reshape(found, ())
 
 
 def softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``."""
-    shifted, axis = _shifted(x, dim, dtype)
-    grown = apply("exp", shifted)
-    return grown / sum(grown, axis, True)
+    return _along_rows("softmax", x, dim, dtype)
 
 
 def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """``log(softmax(x))`` along ``dim``, without its overflow."""
-    shifted, axis = _shifted(x, dim, dtype)
-    return shifted - apply("log", sum(apply("exp", shifted), axis, True))
+    return _along_rows("log_softmax", x, dim, dtype)
 
 
 def logsumexp(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:

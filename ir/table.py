@@ -42,7 +42,8 @@ class Op:
     ``vjp(make, node, cotangent)`` gives one cotangent (or None) per input, built with the functions
     of ``ir.make`` (handed in, so that rows need not import one another); ``text`` is the scalar
     expression of
-    an elementwise op with ``{0}``, ``{1}`` for operands; ``cost`` its price in multiplications.
+    an elementwise op with ``{0}``, ``{1}`` for operands; ``cost`` its price in multiplications;
+    ``expand(make, node)`` says a composite in other ops.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Op:
     text: str = ""
     cost: float = 1.0
     cases: tuple[Case, ...] = field(default=(), repr=False)
+    expand: Callable[[Any, Node], Node] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.name
@@ -64,7 +66,7 @@ _MOVING = ("cast", "select", "take", "take_along")
 
 def computes(op: Op) -> bool:
     """Whether the op does arithmetic on its operands' values, rather than move them about."""
-    arithmetic = ("elementwise", "reduction", "contraction", "indexing", "factor")
+    arithmetic = ("elementwise", "reduction", "contraction", "indexing", "factor", "composite")
     return (op.family in arithmetic and op.name not in _MOVING) or op.name == "fold"
 
 

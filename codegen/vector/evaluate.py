@@ -26,6 +26,7 @@ from codegen.nest import (
 from codegen.schedule import Schedule, holds_reduction
 from codegen.vector.address import Addressing, Env, Linear, Place
 from codegen.vector.builder import Builder, Value, vector_of
+from codegen.vector.keep import Keep
 from codegen.vector.memory import Memory
 from codegen.vector.reduce import Accumulator
 from codegen.vector.scalars import cast, emit, literal, select, spread
@@ -50,6 +51,7 @@ class Evaluator:
         self.b, self.plan, self.addressing, self.memory = b, plan, addressing, memory
         self.free: dict[int, frozenset[Axis]] = {}
         self.holds: dict[int, bool] = {}
+        self.keep = Keep(b, addressing, plan)
         self.floor = 0  # loads stay inside the body of the register tile
         self.full_vectors = False  # set while a tile holds no ragged vector
         self.proved: frozenset[Condition] = frozenset()  # they hold inside the open loops
@@ -64,8 +66,18 @@ class Evaluator:
         key = self.key(expr, env)
         known = self.b.recall(key)
         if known is None:
-            known = self._compute(expr, env)
+            known = self._kept(expr, env) if self.keep.holds(expr) else self._compute(expr, env)
             self.b.remember(key, known)
+        return known
+
+    def _kept(self, expr: Expr, env: Env) -> Value:
+        """A value along a row from the pass that computed it, or computed and kept now."""
+        outside = {axis: at for axis, at in env.places.items() if axis not in self.keep.row}
+        slot = self.key(expr, Env(outside, env.guards))
+        known = self.keep.load(slot, env, self.floor)
+        if known is None:
+            known = self._compute(expr, env)
+            self.keep.store(slot, env, known)
         return known
 
     def _position(self, atom: Dynamic, env: Env) -> Value:

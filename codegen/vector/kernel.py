@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product as combinations
-from math import ceil
+from math import ceil, prod
 
 from codegen.index import Axis
 from codegen.lanes import turned_loads, turned_roots
-from codegen.nest import LANES, Root
+from codegen.nest import LANES, Expr, Load, Reduce, Root
 from codegen.schedule import Schedule
 from codegen.vector.address import Addressing, Env, Linear, Place, block_place
+from codegen.vector.ahead import Ahead
 from codegen.vector.builder import Builder, Value
 from codegen.vector.evaluate import Evaluator
 from codegen.vector.loops import Reductions
@@ -24,6 +25,8 @@ from codegen.vector.memory import Memory
 from codegen.vector.push import Push
 from codegen.vector.transpose import Turner
 from ir.dims import Size, evaluate
+
+FAR = 32 * 1024  # bytes of an array that may not be in the first cache
 
 
 @dataclass(frozen=True)
@@ -298,6 +301,7 @@ class Kernel:
                 for axis, step in zip(axes, steps, strict=True)
             }
             points.append(Env(moved))
+        evaluator.keep.begin(len(points))
         self._turn_loads(points, sizes)
         for phase in dict.fromkeys(root.phase for root in nest.roots):
             self._roots([root for root in nest.roots if root.phase == phase], points)
@@ -317,6 +321,8 @@ class Kernel:
     def _roots(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
         plain = [root for root in roots if not root.within]
         along = [(root, env) for env in points for root in roots if root.within]
+        if self.plan.nest.contracts:
+            self.reductions.ahead = self._ahead(plain, points)
         self.reductions.resolve([(root.value, env) for env in points for root in plain], along)
         turned = self._turned_roots(plain, points)
         for env in points:
@@ -330,6 +336,20 @@ class Kernel:
         turner = Turner(self.b, self.addressing, self.memory.pointers)
         for root, columns in turned.items():
             turner.store(root, points[0], columns)
+
+    def _ahead(self, roots: Sequence[Root], points: Sequence[Env]) -> Ahead | None:
+        """What the epilogue reads and writes that may lie far away, by the rows of the tile."""
+        written = {root.buffer: Load(root.buffer, root.index) for root in roots}
+        read = {e.buffer: e for root in roots for e in _outside(root.value) if not e.args}
+        far = [load for load in {**read, **written}.values() if _bytes(load) >= FAR]
+        axes = [axis for axis in self.plan.order if axis != self.plan.vector]
+        row = max(axes, key=lambda axis: self.plan.tile[axis], default=None)
+        if row is None or not far:
+            return None
+        rows: dict[object, list[Env]] = {}
+        for env in points:
+            rows.setdefault(env.places[row].index, []).append(env)
+        return Ahead([(load, load.buffer in written) for load in far], list(rows.values()))
 
     def _turned_roots(
         self, roots: Sequence[Root], points: Sequence[Env]
@@ -353,3 +373,22 @@ class Kernel:
             return Place(place.index.plus(by), place.block, place.lane.plus(by))
         block = None if place.block is None else place.block.plus(by)
         return Place(place.index.plus(by), block, place.lane)
+
+
+def _outside(value: Expr) -> list[Load]:
+    """The loads that no reduction in ``value`` makes."""
+    found: list[Load] = []
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        expr = stack.pop()
+        if id(expr) in seen or isinstance(expr, Reduce):
+            continue
+        seen.add(id(expr))
+        found += [expr] if isinstance(expr, Load) else []
+        stack.extend(expr.args)
+    return found
+
+
+def _bytes(load: Load) -> int:
+    return load.dtype.itemsize * prod(s if isinstance(s, int) else LANES for s in load.buffer.shape)

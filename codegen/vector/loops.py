@@ -8,12 +8,12 @@ outwards. Guards become loop bounds where one loop decides them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 
 from codegen.index import Axis, axes_of, factor_of
 from codegen.nest import (
     LANES,
     Apply,
-    Condition,
     Const,
     Expr,
     Guard,
@@ -22,10 +22,16 @@ from codegen.nest import (
     Reduce,
     Root,
     SizeValue,
-    identity_of,
-    walk,
 )
 from codegen.vector.address import Env, Linear, Place, block_place
+from codegen.vector.ahead import Ahead
+from codegen.vector.bodies import (
+    Instance,
+    loads_in,
+    reductions_in,
+    shared_conditions,
+    skips_points,
+)
 from codegen.vector.builder import Value
 from codegen.vector.evaluate import Evaluator, Key
 from codegen.vector.reduce import Accumulator
@@ -34,7 +40,6 @@ from ir.dims import Dim
 from ir.errors import UnsupportedError
 from ir.types import I64
 
-Instance = tuple[Reduce, Env]
 Go = Callable[[Place, list[Value]], list[Value]]
 
 
@@ -44,6 +49,7 @@ class Reductions:
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
         self.along: list[tuple[Root, Env]] = []  # stored in the open loops
+        self.ahead: Ahead | None = None  # to be asked for while the next reduction runs
         self.b, self.plan, self.addressing = evaluator.b, evaluator.plan, evaluator.addressing
 
     def resolve(
@@ -54,7 +60,7 @@ class Reductions:
         ``along`` are roots to be stored inside loops of reductions: each in the first such loop
         before which all that it needs is known, or else in a loop of its own.
         """
-        inner = [(e, env) for root, env in along for e in _reductions(root.value)]
+        inner = [(e, env) for root, env in along for e in reductions_in(root.value)]
         left = list(along)
         while True:
             ready: dict[Key, Instance] = {}
@@ -73,7 +79,7 @@ class Reductions:
 
     def _known(self, root: Root, env: Env) -> bool:
         """Whether every reduction that a root needs has been computed."""
-        keys = [self.evaluator.key(e, env) for e in _reductions(root.value)]
+        keys = [self.evaluator.key(e, env) for e in reductions_in(root.value)]
         return all(self.b.recall(key) is not None for key in keys)
 
     def _collect(self, expr: Expr, env: Env, ready: dict[Key, Instance], seen: set[Key]) -> None:
@@ -102,7 +108,7 @@ class Reductions:
                 self._collect(expr.body, env.with_places(point), ready, seen)
             return
         before = len(ready)
-        inner = _reductions(expr.body)
+        inner = reductions_in(expr.body)
         for other in inner:
             self._collect(other, env, ready, seen)
         pending = any(self.b.recall(self.evaluator.key(e, env)) is None for e in inner)
@@ -135,7 +141,15 @@ class Reductions:
         flat = [axis for axis in axes if axis in self.plan.unroll]
         instances = [instance for _, instance in members]
         ordered = (*loops, *flat)
-        states = self._nested(ordered, axes, instances, accumulators, {}, states)
+        ahead, self.ahead = self.ahead, None
+        # axes whose loops have bounds or blocks of their own
+        bent = self._split(instances) if not shared_conditions(instances) else set(axes)
+        if ahead is not None and ahead.fits(ordered, self.plan, bent):
+            states = self._asking(ahead, ordered, instances, accumulators, states)
+        else:
+            if ahead is not None:
+                ahead.ask_all(self.evaluator.memory)
+            states = self._nested(ordered, axes, instances, accumulators, {}, states)
         at = 0
         for (key, _), accumulator in zip(members, accumulators, strict=True):
             state = states[at : at + accumulator.width]
@@ -149,11 +163,11 @@ class Reductions:
         """Instances that share an operand side by side: the operand with the most values streams
         past the others, which stay in registers."""
         columns: list[list[tuple[object, ...]]] = []
-        for at in range(len(_loads(members[0][1][0].body))):
+        for at in range(len(loads_in(members[0][1][0].body))):
             column: list[tuple[object, ...]] = []
             for _, (expr, env) in members:
                 places = env.with_places(dict.fromkeys(expr.axes, _ORIGIN))
-                loads = _loads(expr.body)
+                loads = loads_in(expr.body)
                 load = loads[min(at, len(loads) - 1)]
                 place = self.addressing.offset(load.buffer, load.index, places)
                 column.append((sorted(value.name for value, _ in place.terms), place.offset))
@@ -204,6 +218,33 @@ class Reductions:
         self.evaluator.proved = before
         return out
 
+    def _asking(
+        self,
+        ahead: Ahead,
+        loops: tuple[Axis, ...],
+        instances: list[Instance],
+        accumulators: list[Accumulator],
+        states: list[Value],
+    ) -> list[Value]:
+        """The loops, the outermost in as many parts as the tile has rows to be asked for."""
+        b, (axis, *rest) = self.b, loops
+        assert isinstance(axis.extent, int)
+        share, end = ceil(axis.extent / len(ahead.rows)), Value(str(axis.extent), "i64")
+
+        def step(i: Value, carried: list[Value]) -> list[Value]:
+            places = {axis: Place(Linear(((i, 1),)))}
+            return self._nested(tuple(rest), loops, instances, accumulators, places, carried)
+
+        def part(number: Value, carried: list[Value]) -> list[Value]:
+            ahead.ask(self.evaluator.memory, number)
+            start = b.pure(f"mul i64 {{0}}, {share}", "i64", number)
+            stop = b.pure(f"add i64 {{0}}, {share}", "i64", start)
+            stop = b.call("llvm.smin.i64", "i64", stop, end)
+            return b.loop(start, stop, 1, carried, step)
+
+        rows = Value(str(len(ahead.rows)), "i64")
+        return b.loop(Value("0", "i64"), rows, 1, states, part, maybe_empty=False)
+
     def _by_block(self, axis: Axis, states: list[Value], go: Go) -> list[Value]:
         """A scalar walk over the batch: blocks of sixteen rows, then the rows of each."""
         size = self.addressing.size(axis.extent)
@@ -229,7 +270,7 @@ class Reductions:
         found: set[Axis] = set()
         bodies = [expr.body for expr, _ in instances] + [root.value for root, _ in self.along]
         for body in bodies:
-            for load in _loads(body):
+            for load in loads_in(body):
                 if load.buffer.batch is not None:
                     found |= axes_of(load.index[load.buffer.batch])
         return found
@@ -243,7 +284,7 @@ class Reductions:
         stop: Value,
     ) -> tuple[Value, Value]:
         """Bounds of the loop over ``axis`` within which guards on it hold for every instance."""
-        for condition in _conditions(instances):
+        for condition in shared_conditions(instances):
             factor = factor_of(condition.index, axis)
             if factor not in (1, -1) or condition.divisor != 1:
                 continue
@@ -318,7 +359,7 @@ class Reductions:
         axes: tuple[Axis, ...],
     ) -> list[Value]:
         body, flags = expr.body, list[Value]()
-        if isinstance(body, Guard) and _skips(expr):
+        if isinstance(body, Guard) and skips_points(expr):
             found = self.evaluator.flags(body.conditions, env)
             if found is None:
                 return state
@@ -355,40 +396,3 @@ class Reductions:
 
 
 _ORIGIN = Place(Linear(), Linear(), Linear())
-
-
-def _reductions(expr: Expr) -> list[Reduce]:
-    """The outermost reductions in ``expr``."""
-    found: list[Reduce] = []
-    seen: set[int] = set()  # expressions share parts: without it, exponentially many visits
-    stack = [expr]
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, Reduce):
-            found.append(part)
-        else:
-            stack.extend(reversed(part.args))
-    return found
-
-
-def _loads(expr: Expr) -> list[Load]:
-    return [part for part in walk([expr]) if isinstance(part, Load)]
-
-
-def _skips(expr: Reduce) -> bool:
-    """Whether the points that fail the body's conditions leave the reduction as it is."""
-    fill = expr.body.fill if isinstance(expr.body, Guard) else None
-    return isinstance(fill, Const) and fill.value == identity_of(expr.kind, expr.body.dtype)
-
-
-def _conditions(instances: Sequence[Instance]) -> list[Condition]:
-    """The conditions without which no instance has anything to do."""
-    found: list[dict[Condition, None]] = []
-    for expr, _ in instances:
-        if not isinstance(expr.body, Guard) or not _skips(expr):
-            return []
-        found.append(dict.fromkeys(expr.body.conditions))
-    return [c for c in found[0] if all(c in other for other in found)] if found else []

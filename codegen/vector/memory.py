@@ -7,7 +7,7 @@ is a vector, anything else goes lane by lane.
 from __future__ import annotations
 
 from codegen.index import Axis, Index
-from codegen.nest import LANES, Buffer
+from codegen.nest import LANES, Buffer, Load
 from codegen.vector.address import Addressing, Env, Linear
 from codegen.vector.builder import Builder, Value, element_of, vector_of
 from codegen.vector.scalars import gathered, lanes_of, spread, type_of
@@ -61,6 +61,20 @@ class Memory:
                 self._masked_store(value, pointer, mask)
             return
         self._scatter(buffer, at, value, mask)
+
+    def prefetch(self, load: Load, at: Linear, written: bool) -> None:
+        """Ask for the cache line of the first lane, once, where lanes are neighbours."""
+        if at.step != 1 or at.extra:
+            return
+        pointer = self._address(load.buffer, at)
+        key = ("prefetched", pointer.name)
+        if self.b.recall(key) is None:
+            self.b.remember(key, pointer)
+            self.b.declared["llvm.prefetch.p0"] = (
+                "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+            )
+            text = f"call void @llvm.prefetch.p0(ptr {{0}}, i32 {int(written)}, i32 3, i32 1)"
+            self.b.effect(text, pointer)
 
     def _is_padded(self, buffer: Buffer, index: tuple[Index, ...], env: Env) -> bool:
         """Whether lanes that do not exist have room of their own: those of whole blocks do."""

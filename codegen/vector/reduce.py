@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.nest import Reduce, identity_of
-from codegen.vector.builder import Builder, Value, element_of
+from codegen.vector.builder import LANES, Builder, Value, element_of, vector_of
 from codegen.vector.scalars import larger, literal, select, spread, suffix
 
 _ACROSS_FLOAT = {"sum": "fadd", "prod": "fmul", "max": "fmaximum", "min": "fminimum"}
@@ -73,7 +73,19 @@ class Accumulator:
                 self.b.declared[name] = f"declare {element} @{name}({element}, {total.type})"
                 text = f"call reassoc {element} @{name}({element} {{0}}, {total.type} {{1}})"
                 return self.b.pure(text, element, first, total)
-            return self.b.call(name, element, total)
+            return self._extreme(name, element, total)
         sign = "" if self.kind in ("sum", "prod") else ("u" if self.source.kind == "u" else "s")
         name = f"llvm.vector.reduce.{sign}{_ACROSS_INT[self.kind]}.{suffix(total.type)}"
         return self.b.call(name, element, total)
+
+    def _extreme(self, name: str, element: str, total: Value) -> Value:
+        """The largest (smallest) lane, NaN where one is: asked apart, that takes few shuffles."""
+        b = self.b
+        name = name.replace("imum", "")
+        b.declared[name] = f"declare {element} @{name}({total.type})"
+        best = b.pure(f"call nnan {element} @{name}({total.type} {{0}})", element, total)
+        lanes = b.pure(f"fcmp uno {total.type} {{0}}, {{0}}", vector_of("i1"), total)
+        bits = b.pure(f"bitcast {lanes.type} {{0}} to i{LANES}", f"i{LANES}", lanes)
+        some = b.pure(f"icmp ne i{LANES} {{0}}, 0", "i1", bits)
+        nan = literal(float("nan"), self.dtype)
+        return select(b, some, nan, best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from codegen.vector.builder import LANES, Builder, Value, element_of, vector_of
 from codegen.vector.doubles import DOUBLES
 from codegen.vector.mathematics import APPROXIMATIONS
 from ir.errors import UnsupportedError
+from ir.ops.elementwise import NORMAL
 from ir.ops.source import PARITY, ROTATIONS
 from ir.types import F16, F32, DType, is_half
 
@@ -314,9 +316,40 @@ def _sigmoid(b: Builder, args: Sequence[Value], source: DType) -> Value:
     return _div(b, [above, emit(b, "add", [one, small], source, source)], source)
 
 
+def _gelu(b: Builder, args: Sequence[Value], source: DType) -> Value:
+    """Our own polynomials in float32 lanes; elsewhere as the table says it."""
+    (x,) = args
+    if x.type == vector_of("float"):
+        return APPROXIMATIONS["gelu"](b, x)
+    return emit(b, "mul", [x, _normal_mass(b, x, source)], source, source)
+
+
+def _gelu_slope(b: Builder, args: Sequence[Value], source: DType) -> Value:
+    (x,) = args
+    if x.type == vector_of("float"):
+        return APPROXIMATIONS["gelu_slope"](b, x)
+
+    def times(y: Value, z: Value) -> Value:
+        return emit(b, "mul", [y, z], source, source)
+
+    power = times(times(x, x), literal(-0.5, source))
+    density = times(emit(b, "exp", [power], source, source), literal(NORMAL, source))
+    return emit(b, "add", [_normal_mass(b, x, source), times(x, density)], source, source)
+
+
+def _normal_mass(b: Builder, x: Value, source: DType) -> Value:
+    inner = emit(b, "mul", [x, literal(math.sqrt(0.5), source)], source, source)
+    more = emit(
+        b, "add", [emit(b, "erf", [inner], source, source), literal(1.0, source)], source, source
+    )
+    return emit(b, "mul", [more, literal(0.5, source)], source, source)
+
+
 _RULES: dict[str, Callable[[Builder, Sequence[Value], DType], Value]] = {
     "relu": _relu,
     "sigmoid": _sigmoid,
+    "gelu": _gelu,
+    "gelu_slope": _gelu_slope,
     "neg": _neg,
     "abs": _abs,
     "sign": _sign,

@@ -1,6 +1,16 @@
 """The op table: every primitive by name, one row each, from the family files beside this one."""
 
-from ir.ops import contraction, elementwise, factor, indexing, loop, movement, reduction, source
+from ir.ops import (
+    composite,
+    contraction,
+    elementwise,
+    factor,
+    indexing,
+    loop,
+    movement,
+    reduction,
+    source,
+)
 from ir.table import Op, row_table
 
 OPS: dict[str, Op] = row_table(
@@ -12,4 +22,5 @@ OPS: dict[str, Op] = row_table(
     indexing.ROWS,
     factor.ROWS,
     loop.ROWS,
+    composite.ROWS,
 )

@@ -17,6 +17,7 @@ from ir.table import Array, Case, Op, Vjp
 from ir.types import BF16, BOOL, F16, TensorType, is_float, is_half, short
 
 ANY, FLOAT, NUMBER, INTEGER, LOGIC = "any", "float", "number", "integer", "logic"
+NORMAL = 1 / math.sqrt(2 * math.pi)  # the normal distribution's density at 0
 _KINDS = {ANY: "fiub", FLOAT: "f", NUMBER: "fiu", INTEGER: "iu", LOGIC: "iub"}
 
 
@@ -75,6 +76,26 @@ def elementwise(
 
 def _erf(x: Array) -> Array:
     return np.asarray(np.vectorize(math.erf, otypes=[x.dtype])(x))
+
+
+def _gelu(x: Array) -> Array:
+    """``x`` times the normal distribution's mass below ``x``."""
+    return np.asarray(x * _normal_mass(x))
+
+
+def _gelu_slope(x: Array) -> Array:
+    return np.asarray(_normal_mass(x) + x * (np.exp(x * x * -0.5) * NORMAL))
+
+
+def _normal_mass(x: Array) -> Array:
+    return np.asarray((_erf(x * math.sqrt(0.5)) + 1) * 0.5)
+
+
+def _vjp_gelu_slope(m: Any, n: Any, g: Any) -> Sequence[Any]:
+    (x,) = n.inputs
+    square = m.mul(x, x)
+    density = m.mul(m.exp(m.mul(square, -0.5)), NORMAL)
+    return (m.mul(g, m.mul(density, m.sub(2.0, square))),)
 
 
 def _infer_select(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType:
@@ -236,6 +257,25 @@ ROWS: tuple[Op, ...] = (
             ),
         ),
         cost=20,
+    ),
+    # Primitives, so that a network's backward pass multiplies by one stored slope: composed of erf
+    # and exp, it would read three arrays and add two products.
+    elementwise(
+        "gelu",
+        _gelu,
+        1,
+        f"({{0}} * ((math.erf({{0}} * {math.sqrt(0.5)!r}) + 1.0) * 0.5))",
+        lambda m, n, g: (m.mul(g, m.apply("gelu_slope", n.inputs[0])),),
+        cost=25,
+    ),
+    elementwise(
+        "gelu_slope",
+        _gelu_slope,
+        1,
+        f"((math.erf({{0}} * {math.sqrt(0.5)!r}) + 1.0) * 0.5"
+        f" + {{0}} * (math.exp({{0}} * {{0}} * -0.5) * {NORMAL!r}))",
+        _vjp_gelu_slope,
+        cost=25,
     ),
     elementwise("floor", np.floor, 1, "math.floor({0})", lambda m, n, g: (m.full_like(g, 0),)),
     elementwise("ceil", np.ceil, 1, "math.ceil({0})", lambda m, n, g: (m.full_like(g, 0),)),

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ir import make
-from ir.dims import Size
+from ir.dims import Size, product
 from ir.graph import Graph, Node, toposort
 from ir.ops import OPS
 from ir.ops.contraction import free_axes
@@ -73,6 +73,76 @@ def _after_unit_reshape(node: Node) -> Node | None:
         for x in node.inputs
     ]
     return make.reshape(make.apply(node.op.name, *sources, **node.attrs), node.shape)
+
+
+def _after_transpose(node: Node) -> Node | None:
+    """Elementwise ops come before a transpose of outer axes.
+
+    It then meets the transpose that undoes it, or the contraction that absorbs it: attention turns
+    [n, l, e] to [l, n, e] and back.
+    """
+    perm: tuple[int, ...] | None = None
+    for x in node.inputs:
+        if x.op.name == "transpose" and perm in (None, x.attrs["perm"]):
+            perm = x.attrs["perm"]
+        elif x.op.name != "broadcast":
+            return None
+    if perm is None or perm[-1] != len(perm) - 1:
+        return None
+    back = tuple(perm.index(axis) for axis in range(len(perm)))
+    sources = [
+        x.inputs[0] if x.op.name == "transpose" else make.transpose(x, back) for x in node.inputs
+    ]
+    return make.transpose(make.apply(node.op.name, *sources, **node.attrs), perm)
+
+
+def _after_reshape(node: Node) -> Node | None:
+    """Elementwise ops of one array and scalars come before a reshape: they may join its maker."""
+    found = [x for x in node.inputs if x.op.name == "reshape"]
+    scalars = [x for x in node.inputs if x.op.name == "broadcast" and x.inputs[0].shape == ()]
+    if len(found) != 1 or len(found) + len(scalars) != len(node.inputs):
+        return None
+    shape = found[0].inputs[0].shape
+    sources = [
+        x.inputs[0] if x is found[0] else make.broadcast(x.inputs[0], shape, ())
+        for x in node.inputs
+    ]
+    return make.reshape(make.apply(node.op.name, *sources, **node.attrs), node.shape)
+
+
+def _reshape_of_transpose(node: Node) -> Node | None:
+    """Dimensions that a reshape keeps together are moved after it, not before."""
+    (x,) = node.inputs
+    if x.op.name != "transpose" or 0 in x.shape or x.attrs["perm"][-1] != x.type.rank - 1:
+        return None
+    groups = _groups(x.shape, node.shape)
+    order = sorted(
+        range(len(groups)), key=lambda at: max(x.attrs["perm"][i] for i in groups[at][0])
+    )
+    if order == sorted(order):
+        return None
+    inner = [x.attrs["perm"][axis] for at in order for axis in groups[at][0]]
+    placed = [axis for at in order for axis in groups[at][1]]
+    moved = make.reshape(make.transpose(x.inputs[0], inner), [node.shape[axis] for axis in placed])
+    return make.transpose(moved, [placed.index(axis) for axis in range(node.type.rank)])
+
+
+def _groups(old: Sequence[Size], new: Sequence[Size]) -> list[tuple[list[int], list[int]]]:
+    """The fewest dimensions of both shapes that become one another, from the left."""
+    found: list[tuple[list[int], list[int]]] = []
+    start, to = 0, 0
+    for stop in range(1, len(old) + 1):
+        total = product(old[:stop])
+        ends = [end for end in range(to + 1, len(new) + 1) if product(new[:end]) == total]
+        if ends:
+            end = ends[0] if stop < len(old) else len(new)
+            found.append((list(range(start, stop)), list(range(to, end))))
+            start, to = stop, end
+    return (
+        found
+        if start == len(old) and to == len(new)
+        else [([*range(len(old))], [*range(len(new))])]
+    )
 
 
 def _without_units(shape: Sequence[Size]) -> list[Size]:
@@ -310,14 +380,15 @@ def _sort_contraction(node: Node) -> Node | None:
     return make.dot(a, b, (left, right), node.attrs["batch"])
 
 
+_AFTER = (_after_unit_reshape, _after_transpose, _after_reshape)
 _RULES: Rules = {
-    **{op.name: (_after_unit_reshape,) for op in OPS.values() if op.family == "elementwise"},
-    "reshape": (_merge_reshapes,),
+    **{op.name: _AFTER for op in OPS.values() if op.family == "elementwise"},
+    "reshape": (_merge_reshapes, _reshape_of_transpose),
     "transpose": (_merge_transposes, _unit_transpose, _transpose_of_broadcast, _swapped_dot),
     "broadcast": (_merge_broadcasts, _broadcast_of_unsqueezed),
     "flip": (_merge_flips,),
     "pad": (_merge_pads,),
-    "cast": (_merge_casts, _after_unit_reshape),
+    "cast": (_merge_casts, *_AFTER),
     "sum": (_sort_axes, _reduce_single, _merge_reductions, _sum_of_transpose),
     "prod": (_sort_axes, _reduce_single, _merge_reductions),
     "max": (_sort_axes, _reduce_single, _merge_reductions, _max_of_relu),

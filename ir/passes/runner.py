@@ -14,6 +14,7 @@ from ir.graph import Graph
 from ir.passes.canonicalise import canonicalise
 from ir.passes.cse import cse
 from ir.passes.dce import dce
+from ir.passes.expand import expand
 from ir.passes.fold import fold
 from ir.passes.loops import loops
 from ir.passes.simplify import simplify
@@ -22,6 +23,7 @@ from ir.verify import verify
 Pass: TypeAlias = Callable[[Graph], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
+    expand,  # first: all other passes see ops that kernels know
     cse,  # a trace repeats itself: the passes after this one visit fewer nodes
     canonicalise,  # merged movements bring an op and its operands' broadcasts together
     fold,  # ops before their broadcasts, so that what is left between them is scalar

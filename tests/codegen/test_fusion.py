@@ -13,6 +13,7 @@ from codegen.nest import Load, walk
 from ir import make
 from ir.graph import Graph
 from ir.passes import run_passes
+from ir.types import BOOL, F32, TensorType
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +170,32 @@ def test_costly_values_are_computed_once(networks):
 def test_reasons_are_given(networks):
     fusion = fuse(run_passes(networks.lenet(64).graph))
     assert all(cluster.reason for cluster in fusion.clusters)
+
+
+def test_readers_compute_a_cheap_epilogue():
+    """A layer norm's backward pass: the product is stored, not its products with this and that."""
+    g, w = (
+        make.input_node(TensorType(F32, shape), n)
+        for n, shape in (("g", (64, 32)), ("w", (32, 48)))
+    )
+    y, s = (
+        make.input_node(TensorType(F32, shape), n) for n, shape in (("y", (64, 48)), ("s", (48,)))
+    )
+    d = make.dot(g, w, ((1,), (0,)))
+    scaled = make.mul(d, make.broadcast(s, d.shape, (1,)))
+    sums = (make.sum(scaled, (1,)), make.sum(make.mul(scaled, y), (1,)), make.sum(d, (0,)))
+    fusion = fuse(Graph((g, w, y, s), sums), rows=True)
+    assert [fusion.stored(c) for c in fusion.clusters if d in c.members] == [[d]]
+    assert len(fusion.clusters) == 3  # the product, both sums along its rows, the sum down them
+
+
+def test_a_mask_of_inputs_joins_the_scores():
+    """It is placed before them, though it comes later in the graph."""
+    q, k = (make.input_node(TensorType(F32, (64, 32)), name) for name in "qk")
+    hidden = make.input_node(TensorType(BOOL, (64, 64)), "hidden")
+    scores = make.dot(q, k, ((1,), (1,)))
+    mask = make.select(hidden, make.full(-1e9, F32, (64, 64)), make.full(0.0, F32, (64, 64)))
+    twice = make.exp(mask)
+    graph = Graph((q, k, hidden), (make.add(scores, mask), twice))
+    fusion = fuse(graph)
+    assert fusion.member[graph.outputs[0]] == fusion.member[scores]

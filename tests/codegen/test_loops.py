@@ -116,3 +116,12 @@ def test_a_failed_call_changes_no_state():
     with pytest.raises(LinAlgError, match="singular"):
         program.run([a, b])
     np.testing.assert_array_equal(a, 0)
+
+
+def test_a_history_is_read_where_it_lies():
+    """The backward loop reads all rows but the last of the forward one's history: no copy."""
+    program = compile_graph(recurrent(8, 4, 2, 3))
+    histories = {b.name for b in program.kernels.places.values() for b in b.touched}
+    copied = [n for n in program.kernels.nests if n.is_copy and n.name.startswith("k")]
+    assert histories
+    assert not [n for n in copied if any(load.buffer.name in histories for load in n.loads)]

@@ -13,6 +13,7 @@ import pytest
 from codegen import compile_graph
 from ir import make
 from ir.graph import Graph
+from ir.ops import OPS
 from ir.types import F32, F64, TensorType
 
 BOUNDS = {"exp": 1.5, "log": 1.5, "tanh": 2.0, "erf": 2.0}
@@ -147,3 +148,20 @@ def test_pow_over_the_whole_range():
     worst = int(error.argmax())
     at = x[~special][worst], y[~special][worst]
     assert error[worst] <= 0.51, f"pow{at}: {error[worst]:.3f} ulp"
+
+
+@pytest.mark.parametrize(("name", "bound"), [("gelu", 2.5), ("gelu_slope", 5.0)])
+def test_gelu_over_the_whole_range(name, bound):
+    """Against float64, in units of the last place of ``x`` (of 1 for the slope)."""
+    values = samples()
+    x = make.input_node(TensorType(F32, values.shape), "x")
+    (found,) = compile_graph(Graph((x,), (make.apply(name, x),))).run([values])
+    with np.errstate(all="ignore"):
+        exact = OPS[name].evaluate(values.astype(np.float64))
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
+    sound = np.isfinite(exact) & (np.abs(exact) < 3.4e38)
+    scale = values if name == "gelu" else np.ones_like(values)
+    unit = 2.0 ** (np.frexp(scale[sound].astype(np.float64))[1] - 24.0)
+    error = np.abs(found[sound] - exact[sound]) / np.maximum(unit, 2.0**-149)
+    worst = int(error.argmax())
+    assert error[worst] <= bound, f"{name}({values[sound][worst]!r}): {error[worst]:.2f} ulp"

@@ -22,7 +22,8 @@ ELEMENTWISE = [op for op in OPS.values() if op.family == "elementwise" and op.na
 REDUCTIONS = [op for op in OPS.values() if op.family == "reduction"]
 # Kernels spell these exactly as NumPy does; the others are held to a few ulp.
 ROUNDED = {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow", "sum", "prod"}
-ROUNDED |= {"sigmoid", "mix"}
+ROUNDED |= {"sigmoid", "mix", "gelu", "gelu_slope"}
+ROUNDED |= {op.name for op in OPS.values() if op.family == "composite"}
 ROUNDED |= {"dot", "fold", "sqrt", "div", "cumsum", "put_add", "put_along"}
 
 

@@ -81,3 +81,28 @@ def test_the_order_of_loops_moves_no_more_than_the_given_one(sizes):
     assert sorted(map(str, found)) == sorted(map(str, nest.axes))
     loads = [e for e in walk([core.body]) if isinstance(e, Load)]
     assert _traffic(loads, found, tile) <= _traffic(loads, nest.axes, tile)
+
+
+def test_a_product_with_a_transpose_reads_a_copy():
+    """Both operands lie along the sum; the result's rows are where the lanes should run."""
+    q, k = (make.input_node(TensorType(F32, (8, 64, 32)), name) for name in "qk")
+    graph = Graph((q, k), (make.dot(q, k, ((2,), (2,)), ((0,), (0,))),))
+    _, plans = plan_kernels(graph, {}, ())
+    assert [plan.nest.is_copy for plan in plans] == [True, False]
+    assert not plans[1].reduces_lanes
+
+
+def test_epilogues_ask_for_what_is_far(assert_compiled):
+    """What a product is multiplied with is prefetched, row by row of the register tile."""
+    a, b = (make.input_node(TensorType(F32, (128, 128)), name) for name in "ab")
+    far, near = make.input_node(a.type, "far"), make.input_node(TensorType(F32, (128,)), "near")
+    y = make.mul(make.dot(a, b, ((1,), (0,))), far)
+    graph = Graph((a, b, far, near), (make.add(y, make.broadcast(near, y.shape, (1,))),))
+    _, plans = plan_kernels(graph, {}, ())
+    (plan,) = plans
+    text = vector.Module(plans, dim_slots(graph)).text()
+    calls = text.count("call void @llvm.prefetch")
+    rows = [size for axis, size in plan.tile.items() if axis != plan.vector]
+    assert 0 < calls <= 2 * 2 * plan.tile[plan.vector] * max(rows)
+    rng = np.random.default_rng(0)
+    assert_compiled(graph, [rng.standard_normal(n.shape).astype(np.float32) for n in graph.inputs])

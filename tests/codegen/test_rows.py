@@ -1,9 +1,13 @@
 """Chains of reductions over rows in, one kernel out; shared expressions are visited once."""
 
+from math import prod
+
 import numpy as np
 import pytest
 
-from codegen.compile import plan_kernels
+from codegen import vector
+from codegen.compile import dim_slots, plan_kernels
+from codegen.nest import LANES
 from ir import make
 from ir.graph import Graph
 from ir.passes import run_passes
@@ -72,3 +76,43 @@ def test_shared_expressions_are_visited_once(assert_compiled):
     graph = graph_of(lambda x: softmax(doubled(x)), (16, 8))
     x = np.random.default_rng(0).standard_normal((16, 8)).astype(np.float32)
     assert_compiled(graph, [x], ulps=4096)
+
+
+def test_an_exponential_is_computed_once_for_both_passes():
+    """One pass sums exponentials, the next divides them; they are kept in between."""
+    graph = run_passes(graph_of(softmax, (64, 48)))
+    _, plans = plan_kernels(graph, {}, ())
+    text = vector.Module(plans, dim_slots(graph)).text()
+    assert "alloca" in text
+    leading = "0x3F2A0D2CE0000000"  # the first coefficient of exp's polynomial
+    (plan,) = plans
+    assert text.count(f"float {leading}") == LANES * prod(plan.tile.values())
+
+
+def test_long_rows_are_not_kept(assert_compiled):
+    graph = run_passes(graph_of(softmax, (16, 9000)))
+    _, plans = plan_kernels(graph, {}, ())
+    assert "alloca" not in vector.Module(plans, dim_slots(graph)).text()
+    x = np.random.default_rng(0).standard_normal((16, 9000)).astype(np.float32)
+    assert_compiled(graph, [x])
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_nan_in_any_lane_is_the_extremum(assert_compiled, name):
+    x = make.input_node(TensorType(F32, (40, 40)), "x")
+    graph = Graph((x,), (make.apply(name, x, axes=(1,)),))
+    values = np.random.default_rng(0).standard_normal((40, 40)).astype(np.float32)
+    values[np.arange(38), np.arange(38)] = np.nan
+    values[38], values[39] = np.inf, -np.inf
+    assert_compiled(graph, [values], exact=True)
+
+
+def test_two_sums_of_one_array_share_a_kernel(assert_compiled):
+    """Neither depends on the other: a bias' gradient and that of the weight beside it."""
+    g, y = (make.input_node(TensorType(F32, (64, 128)), name) for name in "gy")
+    graph = Graph((g, y), (make.sum(g, (0,)), make.sum(make.mul(g, y), (0,))))
+    kernels, plans = plan_kernels(graph, {}, ())
+    assert len(kernels.nests) == 1
+    assert plans[0].tile[plans[0].vector] > 1  # whole cache lines of each row
+    rng = np.random.default_rng(0)
+    assert_compiled(graph, [rng.standard_normal((64, 128)).astype(np.float32) for _ in "gy"])

@@ -47,6 +47,10 @@ SCALAR = {
     "tanh": math.tanh,
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "erf": math.erf,
+    "gelu": lambda x: x * math.erfc(-x * 0.5**0.5) / 2,
+    "gelu_slope": lambda x: (
+        math.erfc(-x * 0.5**0.5) / 2 + x * math.exp(-x * x / 2) / (2 * math.pi) ** 0.5
+    ),
     "floor": math.floor,
     "ceil": math.ceil,
     "not": lambda x: not x,
@@ -101,7 +105,8 @@ def run(op: Op, case: Case, floats: str = "f32") -> tuple[np.ndarray, list[np.nd
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 def test_every_row_is_complete(op):
     families = ("source", "elementwise", "movement", "reduction", "contraction", "indexing")
-    assert op.family in (*families, "factor", "loop")
+    assert op.family in (*families, "factor", "loop", "composite")
+    assert (op.family == "composite") == (op.expand is not None)
     assert op.cases or op.name == "input" or op.family == "loop"  # a loop's case is a graph
     if op.family == "elementwise":
         operands_named = {at for at in range(4) if f"{{{at}}}" in op.text}

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.arithmetic import where
 from engine.creation import from_numpy
+from engine.dispatch import apply
 from engine.nn.functional.activation import dropout
 from engine.nn.functional.checks import misfit
 from engine.products import matmul
@@ -56,15 +57,15 @@ def attention_weights(
         return scores.softmax(-1)
     if mask.dtype.kind != "b":
         return safe_softmax(scores + mask)
-    weights = where(mask, scores, -math.inf)
-    blind = ~mask.any(-1, True)  # a query that may see nothing gets zeros, as in PyTorch
-    return where(blind, 0.0, where(blind, 0.0, weights).softmax(-1))
+    return safe_softmax(where(mask, scores, -math.inf))
 
 
 def safe_softmax(scores: Tensor) -> Tensor:
-    """Softmax along the last axis; zeros where all of it is minus infinity."""
-    blind = scores.detach().amax(-1, True) == -math.inf
-    return where(blind, 0.0, where(blind, 0.0, scores).softmax(-1))
+    """Softmax along the last axis; zeros where all of it is minus infinity, as in PyTorch: a query
+    that may see nothing."""
+    if 0 in tuple(scores.shape):
+        return scores.softmax(-1)
+    return apply("safe_softmax", scores, axes=(scores.ndim - 1,))
 
 
 def _shared(x: Tensor, query: Tensor) -> Tensor:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from engine.arithmetic import erf, exp, expm1, log, log1p, minimum, where
+from engine.arithmetic import exp, expm1, log, log1p, minimum, where
 from engine.creation import tensor, zeros_like
-from engine.dispatch import axis_of
+from engine.dispatch import apply, axis_of
 from engine.nn.functional.activation import class_mask, softmax
 from engine.nn.functional.checks import misfit
 from engine.sampling import rand_like
 from engine.tensor import Tensor
+from ir.types import is_float
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
@@ -135,7 +136,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """``x`` times the normal distribution's mass below ``x``, exact or through ``'tanh'``."""
     if approximate == "none":
-        return input * (erf(input * math.sqrt(0.5)) + 1.0) * 0.5
+        return apply("gelu", input if is_float(input.dtype) else input * 1.0)
     if approximate != "tanh":
         raise misfit(f"approximate must be 'none' or 'tanh', not {approximate!r}")
     inner = (input + input * input * input * 0.044715) * math.sqrt(2.0 / math.pi)

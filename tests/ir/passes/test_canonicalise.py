@@ -100,8 +100,27 @@ REWRITTEN = [
     (pool(border(relu(P), 0.0)), f"relu({MAX_POOL.format(WITH_BORDER.format('0.0'))})"),
     (pool(border(relu(P), -np.inf)), f"relu({MAX_POOL.format(WITH_BORDER.format('-inf'))})"),
     (make.max(relu(X), (1,)), "relu(max[axes=(1,)](x))"),
+    (make.exp(make.transpose(A, (1, 0, 2))), "transpose[perm=(1, 0, 2)](exp(a))"),
+    (make.add(make.transpose(A, (1, 0, 2)), 2.0), "transpose[perm=(1, 0, 2)](add(a, 2.0))"),
+    (
+        make.transpose(make.exp(make.transpose(A, (1, 0, 2))), (1, 0, 2)),
+        "exp(a)",
+    ),
+    (make.exp(make.reshape(X, (6,))), "reshape6(exp(x))"),
+    (make.mul(make.reshape(X, (6,)), 2.0), "reshape6(mul(x, 2.0))"),
+    (
+        make.reshape(make.transpose(B, (1, 0, 2, 3)), (3, 2, 20)),
+        "transpose[perm=(1, 0, 2)](reshape2x3x20(b))",
+    ),
+    (
+        make.reshape(make.transpose(B, (2, 0, 1, 3)), (4, 2, 15)),
+        "transpose[perm=(1, 0, 2)](reshape2x4x15(transpose[perm=(0, 2, 1, 3)](b)))",
+    ),
 ]
 KEPT = [
+    make.exp(make.transpose(A, (0, 2, 1))),
+    make.reshape(make.transpose(A, (0, 2, 1)), (2, 12)),
+    make.add(make.reshape(X, (6,)), make.reshape(make.exp(X), (6,))),
     make.argmax(make.window(relu(X), (1,), (2,), (1,), (1,)), (2,)),
     make.apply("min", make.pad(relu(V), (1,), (0,), value=-1.0), axes=(0,)),
     make.max(make.pad(relu(V), (1,), (0,), value=-1.0), (0,)),
