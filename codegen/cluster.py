@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product as combinations
 from math import prod
 
-from codegen.index import Axis
+from codegen.index import ZERO, Axis, Index, add, of_axis, scale
 from ir.dims import Size
 from ir.graph import Node
 
@@ -60,3 +61,35 @@ def rows_of(node: Node) -> Rows | None:
         return None
     within = tuple(Axis(f"w{at}", source.shape[at]) for at in axes)
     return Rows(source.shape, axes, within)
+
+
+def points_of(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
+    """Where the elements of ``node`` lie that one point of the kernel computes."""
+    found: list[tuple[Index, ...]] = []
+    for phases in combinations(*(range(by) for by in cluster.phases.values())):
+        first = dict(zip(cluster.phases, phases, strict=True))
+        found.append(
+            tuple(
+                ZERO
+                if place is None
+                else add(scale(of_axis(place), cluster.phases.get(place, 1)), first.get(place, 0))
+                for place in cluster.members[node]
+            )
+        )
+    return found
+
+
+def title_of(cluster: Cluster) -> str:
+    """The names of the first few ops that the kernel computes."""
+    nodes = (*cluster.inner, *cluster.members)
+    names = [n.op.name for n in nodes if n.op.family != "movement" or n.op.name == "fold"]
+    kept = list(dict.fromkeys(names))
+    return "_".join(kept[:4]) or "copy"
+
+
+def comment_of(cluster: Cluster) -> str:
+    """Why the kernel exists, and all that is fused in it."""
+    names = [n.op.name for n in sorted(cluster.inlined, key=lambda n: n.op.name)]
+    counts = {name: names.count(name) for name in dict.fromkeys(names)}
+    fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())
+    return f"{cluster.reason}; fused: {fused}"

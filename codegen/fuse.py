@@ -23,6 +23,7 @@ VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad"
 SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
 PUTS = frozenset({"put_add", "put_along"})  # they add to their result, which nobody may change
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
+TOGETHER = 32  # light nodes of one kernel: beyond that, equal kernels are one piece of code
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
 
 
@@ -299,7 +300,12 @@ class Fusion:
         number = self.home[node]
         for cluster in reversed(self.clusters[max(number, 0) :]):
             grown = cluster.core or cluster.alone is not None
-            if grown or cluster.shape != node.shape or cluster.number == number:
+            if (
+                grown
+                or len(cluster.members) >= TOGETHER
+                or cluster.shape != node.shape
+                or cluster.number == number
+            ):
                 continue
             if not self._same_group(cluster, node):
                 continue

@@ -7,21 +7,20 @@ the other order, a copy kernel makes it once.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product as combinations
 
+from codegen.alike import Makeup, can_rename, loads_of, makeup, renamed
 from codegen.batch import batch_axes
 from codegen.calls import Call
-from codegen.cluster import Cluster
+from codegen.cluster import Cluster, comment_of, points_of, title_of
 from codegen.fuse import Fusion, fuse
 from codegen.halo import with_halos
-from codegen.index import ZERO, Axis, Index, add, of_axis, scale
+from codegen.index import Axis, Index
 from codegen.lanes import contraction_axis
 from codegen.loops import Loop, Place, lay_out
 from codegen.lower import Lowering
-from codegen.nest import Buffer, Load, Nest, Root, walk
+from codegen.nest import Buffer, Nest, Root
 from codegen.order import launch_order, predecessors, reads_of, weight_of
 from codegen.patterns import stands_alone
 from codegen.relayout import (
@@ -78,13 +77,22 @@ def plan_nests(
     return _Planner(graph, donated, tags, rows=rows, groups=groups).plan()
 
 
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """A nest that was planned: the arrays it touches, and its copies by the leaf they copy."""
+
+    nest: Nest
+    arrays: tuple[Buffer, ...]
+    copied: tuple[tuple[int, Copy], ...]
+
+
 class _Planner:
     def __init__(
         self,
         graph: Graph,
         donated: Mapping[int, int],
         tags: Mapping[Node, int | None],
-        names: set[str] | None = None,
+        names: dict[str, int] | None = None,
         prefix: str = "",
         rows: bool = False,
         groups: Mapping[Node, int] | None = None,
@@ -95,14 +103,23 @@ class _Planner:
         self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
         self.copies: dict[tuple[Node, Order], Copy] = {}
-        self.names: set[str] = set() if names is None else names
+        self.names: dict[str, int] = {} if names is None else names
+        self.whole = {n for node in graph.nodes if stands_alone(node) for n in node.inputs}
         self.loops: list[Loop] = []
         self.calls: list[Call] = []
         self.fallible = any(node.op.family == "factor" for node in graph.nodes)
         self.places: dict[Buffer, Place] = {}
         self.probes: dict[Node, Buffer] = {}  # stand-ins, to see where a kernel reads
-        self.loads: dict[int, dict[Buffer, list[tuple[Index, ...]]]] = {}  # of them, by cluster
+        self.loads: dict[Hashable, dict[int, list[tuple[Index, ...]]]] = {}  # by what is alike
+        self.known: dict[Hashable, _Known] = {}
+        self.copy_nests: dict[Hashable, Nest] = {}
         self.made = {c.number: self.fusion.stored(c) for c in self.fusion.clusters}
+        met: dict[Hashable, int] = {}
+        self.makeups = {
+            c.number: makeup(c, self.made[c.number], self.fusion.member, tags, met)
+            for c in self.fusion.clusters
+            if c.alone is None
+        }
         self.last: dict[Node, int] = {}  # the place in launch order of each node's last reader
 
     def plan(self) -> Kernels:
@@ -157,11 +174,12 @@ class _Planner:
         clean = "".join(c if c.isalnum() and c.isascii() else "_" for c in name).strip("_") or "t"
         if clean[0].isdigit():
             clean = f"t{clean}"
-        unique, at = clean, 1
+        unique, at = clean, self.names.get(clean, 1)
         while unique in self.names:
             at += 1
             unique = f"{clean}_{at}"
-        self.names.add(unique)
+        self.names[clean] = at  # where to go on looking
+        self.names.setdefault(unique, 1)
         return unique
 
     def _targets(self) -> dict[Node, Node]:
@@ -203,31 +221,19 @@ class _Planner:
 
     def _in_rows(self, node: Node) -> bool:
         """Whether a loop or LAPACK reads or makes it."""
-        whole = node.op.name == "item" or node.op.family == "factor"
-        return whole or any(stands_alone(user) for user in self.fusion.users[node])
+        return node.op.name == "item" or node.op.family == "factor" or node in self.whole
 
     def _same_point(self, cluster: Cluster, node: Node, target: Node) -> bool:
         """Whether the kernel reads the old value only where it writes the new one."""
         if not self.probes:
             known = (*self.graph.inputs, *self.fusion.member)
             self.probes = {n: Buffer("probe", n.dtype, n.shape) for n in known}
-        if cluster.number not in self.loads:
-            self.loads[cluster.number] = self._loads_of(cluster)
-        mine = _points(cluster, node)
-        return all(mine == [index] for index in self.loads[cluster.number][self.probes[target]])
-
-    def _loads_of(self, cluster: Cluster) -> dict[Buffer, list[tuple[Index, ...]]]:
-        """Where the kernel reads each stand-in."""
-        rows = dict.fromkeys(cluster.core, cluster.rows.within) if cluster.rows else {}
-        probe = Lowering(self.probes, cluster.inlined, rows=rows)
-        values = []
-        for member in self.made[cluster.number]:
-            values += [probe.element(member, index) for index in _points(cluster, member)]
-        found: dict[Buffer, list[tuple[Index, ...]]] = defaultdict(list)
-        for expr in walk(values):
-            if isinstance(expr, Load):
-                found[expr.buffer].append(expr.index)
-        return found
+        alike = self.makeups[cluster.number]
+        loads = self.loads.get(alike.key)
+        if loads is None:
+            loads = self.loads[alike.key] = loads_of(cluster, alike, self.probes)
+        mine = points_of(cluster, node)
+        return all(mine == [index] for index in loads.get(alike.numbers.get(target, -1), []))
 
     # -- order ----------------------------------------------------------------------------------
 
@@ -286,6 +292,27 @@ class _Planner:
 
     def _nest(self, cluster: Cluster) -> tuple[Nest, list[Copy]]:
         """The cluster's nest, and the copies in another order that it reads."""
+        alike = self.makeups[cluster.number]
+        key = alike.with_buffers(self.buffers, self._in_rows)
+        known = self.known.get(key)
+        if known is None:
+            nest, copies = self._plan(cluster)
+            if can_rename(nest):
+                copied = tuple((alike.leaves.index(copy.node), copy) for copy in copies)
+                self.known[key] = _Known(nest, tuple(self._arrays(alike)), copied)
+            return nest, copies
+        copies = [self._copy(alike.leaves[at], copy.order) for at, copy in known.copied]
+        to = dict(zip(known.arrays, self._arrays(alike), strict=True))
+        for (_, old), new in zip(known.copied, copies, strict=True):
+            to[old.buffer] = new.buffer
+        first = (cluster.core or alike.stored)[0]
+        return renamed(known.nest, self._name(cluster), first, to), copies
+
+    def _arrays(self, alike: Makeup) -> list[Buffer]:
+        return [self.buffers[node] for node in (*alike.leaves, *alike.stored)]
+
+    def _plan(self, cluster: Cluster) -> tuple[Nest, list[Copy]]:
+        """The same of a cluster that is like none before it."""
         heavy = _is_contraction(cluster)
         nest, loaded = self._lower(cluster, {})
         copies: list[Copy] = []
@@ -302,6 +329,10 @@ class _Planner:
             old = self.buffers[node]
             name = self._unique(f"{old.name}_{order_name(order)}")
             found = self.copies[node, order] = copy_of(node, old, order, name)
+            alike = (old.dtype, old.shape, old.batch, order)
+            first = self.copy_nests.setdefault(alike, found.nest)
+            if first is not found.nest:
+                found.nest.likened(first)
         return found
 
     def _lower(
@@ -314,22 +345,25 @@ class _Planner:
         stored = self.fusion.stored(cluster)
         roots = []
         for node in stored:
-            for phase, index in enumerate(_points(cluster, node)):
+            for phase, index in enumerate(points_of(cluster, node)):
                 value = lowering.element(node, index)
                 loops = within if cluster.rows and _is_along(cluster, node) else ()
                 roots.append(Root(self.buffers[node], index, value, phase, loops))
         batch = self._batch_axis(cluster)
         first = (cluster.core or stored)[0]
         nest = Nest(
-            f"{self.prefix}k{cluster.number}_{_title(cluster)}",
+            self._name(cluster),
             tuple(a for a in cluster.axes if a.extent != 1),
             tuple(roots),
             batch,
             first.loc,
-            _comment(cluster),
+            comment_of(cluster),
             contracts=_is_contraction(cluster),
         )
         return nest, lowering.loaded
+
+    def _name(self, cluster: Cluster) -> str:
+        return f"{self.prefix}k{cluster.number}_{title_of(cluster)}"
 
     def _batch_axis(self, cluster: Cluster) -> Axis | None:
         """The kernel's batch axis; none for a contraction whose results must lie in rows."""
@@ -362,33 +396,3 @@ def _is_along(cluster: Cluster, node: Node) -> bool:
     """Whether ``node`` has an element for every place along a row, not one for the row."""
     assert cluster.rows is not None
     return any(place in cluster.rows.within for place in cluster.members[node])
-
-
-def _points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
-    """Where the elements of ``node`` lie that one point of the kernel computes."""
-    found: list[tuple[Index, ...]] = []
-    for phases in combinations(*(range(by) for by in cluster.phases.values())):
-        first = dict(zip(cluster.phases, phases, strict=True))
-        found.append(
-            tuple(
-                ZERO
-                if place is None
-                else add(scale(of_axis(place), cluster.phases.get(place, 1)), first.get(place, 0))
-                for place in cluster.members[node]
-            )
-        )
-    return found
-
-
-def _title(cluster: Cluster) -> str:
-    nodes = (*cluster.inner, *cluster.members)
-    names = [n.op.name for n in nodes if n.op.family != "movement" or n.op.name == "fold"]
-    kept = list(dict.fromkeys(names))
-    return "_".join(kept[:4]) or "copy"
-
-
-def _comment(cluster: Cluster) -> str:
-    names = [n.op.name for n in sorted(cluster.inlined, key=lambda n: n.op.name)]
-    counts = {name: names.count(name) for name in dict.fromkeys(names)}
-    fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())
-    return f"{cluster.reason}; fused: {fused}"
