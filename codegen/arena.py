@@ -9,8 +9,8 @@ import numpy as np
 from codegen import memory
 from codegen.barriers import Share, barriers, share_of
 from codegen.calls import phase_of
+from codegen.kernels import Kernels
 from codegen.nest import LANES, Buffer
-from codegen.nests import Kernels
 from codegen.schedule import Schedule
 from codegen.vector.kernel import units
 from ir.dims import evaluate

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from codegen.arena import arena
 from codegen.cluster import Cluster
-from codegen.nests import Kernels, plan_nests
+from codegen.kernels import Kernels
+from codegen.nests import plan_nests
 from codegen.order import reads_of
 from codegen.schedule import Schedule
 from ir.errors import MemoryBudgetError, UnsupportedError

@@ -64,6 +64,19 @@ def rows_of(node: Node) -> Rows | None:
     return Rows(source.shape, axes, within)
 
 
+def moved(node: Node, places: Places) -> Places | None:
+    """The places of a transpose, or of a reshape by unit dimensions, of what has ``places``."""
+    if node.op.name == "transpose":
+        return tuple(places[axis] for axis in node.attrs["perm"])
+    source = node.inputs[0]
+    if node.op.name != "reshape":
+        return None
+    if [s for s in source.shape if s != 1] != [s for s in node.shape if s != 1]:
+        return None
+    real = iter([p for p, s in zip(places, source.shape, strict=True) if s != 1])
+    return tuple(None if size == 1 else next(real) for size in node.shape)
+
+
 # -- what a cluster's kernel is --------------------------------------------------------------
 
 
@@ -95,6 +108,7 @@ def points_of(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
 
 
 def title_of(cluster: Cluster) -> str:
+    """The names of the first few ops that the kernel computes."""
     nodes = (*cluster.inner, *cluster.members)
     names = [n.op.name for n in nodes if n.op.family != "movement" or n.op.name == "fold"]
     kept = list(dict.fromkeys(names))
@@ -102,6 +116,7 @@ def title_of(cluster: Cluster) -> str:
 
 
 def comment_of(cluster: Cluster) -> str:
+    """Why the kernel exists, and all that is fused in it."""
     names = [n.op.name for n in sorted(cluster.inlined, key=lambda n: n.op.name)]
     counts = {name: names.count(name) for name in dict.fromkeys(names)}
     fused = ", ".join(name if k == 1 else f"{name} x{k}" for name, k in counts.items())

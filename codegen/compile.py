@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from codegen import vector
 from codegen.budget import within_budget
 from codegen.cache import build_objects
+from codegen.kernels import Kernels
 from codegen.native import host, load_object
-from codegen.nests import Kernels, build_nests
+from codegen.nests import build_nests
 from codegen.portable import build_kernels
 from codegen.program import Program, Report
 from codegen.results import check_donations
@@ -89,7 +91,14 @@ def plan_kernels(
 def _scheduled(kernels: Kernels, vectors: bool) -> list[Schedule]:
     target = host()
     registers = target.vector_registers * target.vector_bits // 512  # sixteen lanes of float32
-    return [schedule(nest, registers, vectors) for nest in kernels.nests]
+    known: dict[int, Schedule] = {}
+    found = []
+    for nest in kernels.nests:
+        alike = known.get(id(nest.first))
+        if alike is None or alike.scatter is not None:  # a scatter mentions arrays
+            alike = known[id(nest.first)] = schedule(nest, registers, vectors)
+        found.append(replace(alike, nest=nest))
+    return found
 
 
 def dim_slots(graph: Graph) -> dict[str, int]:

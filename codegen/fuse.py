@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from codegen.again import is_cheaper_again, operands_of
-from codegen.cluster import Cluster, Places, rows_of
+from codegen.cluster import Cluster, Places, moved, rows_of
 from codegen.index import ZERO, Axis, of_axis
 from codegen.lower import Lowering
 from codegen.nest import Buffer, Load, Reduce, walk
@@ -33,6 +33,7 @@ VIEWS = frozenset({"reshape", "transpose", "broadcast", "window", "slice", "pad"
 SUMS = frozenset({"put_add", "put_along", "cumsum", "rank"})  # indexing ops that add up elements
 PUTS = frozenset({"put_add", "put_along"})  # they add to their result, which nobody may change
 CHEAP = 2.0  # recomputing this many multiplications costs less than a store and a load
+TOGETHER = 32  # light nodes of one kernel: beyond that, equal kernels are one piece of code
 SMALL_WINDOW = 16  # a pooling window up to this size is unrolled inside its producer
 
 
@@ -301,10 +302,10 @@ class Fusion:
             if any(cluster.members[s] != places for s in inside):
                 return False
         else:
-            moved = self._moved(node, places)
-            if moved is None:
+            after = self._moved(node, places)
+            if after is None:
                 return False
-            places = moved
+            places = after
         self._add(cluster, node, places)
         return True
 
@@ -316,18 +317,10 @@ class Fusion:
         return found
 
     def _moved(self, node: Node, places: Places) -> Places | None:
-        """The places of a transpose, or of a reshape by unit dimensions, read by nobody else."""
+        """The places of a view read by nobody else; None where it does not keep to its points."""
         source = node.inputs[0]
-        if len(self.users[source]) != 1 or source in self.outputs:
-            return None
-        if node.op.name == "transpose":
-            return tuple(places[axis] for axis in node.attrs["perm"])
-        if node.op.name != "reshape":
-            return None
-        if [s for s in source.shape if s != 1] != [s for s in node.shape if s != 1]:
-            return None
-        real = iter([p for p, s in zip(places, source.shape, strict=True) if s != 1])
-        return tuple(None if size == 1 else next(real) for size in node.shape)
+        alone = len(self.users[source]) == 1 and source not in self.outputs
+        return moved(node, places) if alone else None
 
     def _join_light(self, node: Node) -> None:
         """Store a light node: in a cluster over the same shape that may still grow, or its own."""
@@ -335,7 +328,12 @@ class Fusion:
         tiles = node.op.name == "mix"  # large, and read by one contraction: made when it is time
         for cluster in () if tiles else reversed(self.clusters[max(number, 0) :]):
             grown = cluster.core or cluster.alone is not None
-            if grown or cluster.shape != node.shape or cluster.number == number:
+            if (
+                grown
+                or len(cluster.members) >= TOGETHER
+                or cluster.shape != node.shape
+                or cluster.number == number
+            ):
                 continue
             tiles = any(member.op.name == "mix" for member in cluster.members)
             if tiles or not self._same_group(cluster, node):

@@ -18,7 +18,7 @@ from ir.dims import Size, evaluate, product
 from ir.graph import Location, Node
 
 if TYPE_CHECKING:
-    from codegen.nests import Kernels
+    from codegen.kernels import Kernels
 
 Fresh: TypeAlias = Callable[..., Buffer]  # (name, dtype, shape) -> a buffer with a name of its own
 
@@ -169,3 +169,9 @@ def _copy(source: Buffer, target: Buffer, loc: Location | None) -> Nest:
         loc,
         f"{source.name}, for a loop",
     )
+
+
+def fixed_copies(turn: Kernels, scan: Node) -> list[Nest]:
+    """The copies that one turn makes of what no turn changes."""
+    fixed = turn.inputs[scan.attrs["carries"] + scan.attrs["slices"] :]
+    return [n for n in turn.nests if n.is_copy and all(e.buffer in fixed for e in n.loads)]

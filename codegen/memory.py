@@ -119,18 +119,18 @@ def check(done: Plan, intervals: Iterable[Interval]) -> None:
         if start % done.align:
             raise MemoryPlanError(f"{b.name} at {start} is not aligned to {done.align}")
     waiting = sorted((b for b in buffers if b.size), key=lambda b: b.first)
-    alive: list[Interval] = []
+    alive: dict[int, Interval] = {}
     ends: list[tuple[int, int]] = []
     for index, b in enumerate(waiting):
         while ends and ends[0][0] < b.first:
-            alive.remove(waiting[heapq.heappop(ends)[1]])
-        alive.append(b)
+            del alive[heapq.heappop(ends)[1]]
+        alive[index] = b
         heapq.heappush(ends, (b.last, index))
         if index + 1 == len(waiting) or waiting[index + 1].first > b.first:
-            _check_phase(done, alive, b.first)
+            _check_phase(done, alive.values(), b.first)
 
 
-def _check_phase(done: Plan, alive: Sequence[Interval], phase: int) -> None:
+def _check_phase(done: Plan, alive: Iterable[Interval], phase: int) -> None:
     """Prove one phase: sorted by offset, each buffer ends before the next begins."""
     row = sorted(alive, key=lambda b: done.offsets[b.name])
     for low, high in pairwise(row):

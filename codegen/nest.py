@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -218,18 +219,30 @@ class Nest:
     rows: Axis | None = None
     contracts: bool = False
     strips: tuple[tuple[Axis, int], ...] = ()
+    # the first nest that differs from this one in its arrays alone; ``replace`` forgets it
+    like: Nest | None = field(default=None, init=False, repr=False)
+
+    def likened(self, other: Nest) -> Nest:
+        """This nest, which was made from ``other`` by changing names and buffers only."""
+        object.__setattr__(self, "like", other.first)
+        return self
+
+    @property
+    def first(self) -> Nest:
+        """The nest that stands for all that differ in their arrays alone."""
+        return self if self.like is None else self.like
 
     @property
     def is_copy(self) -> bool:
         """Whether the kernel only stores elements of one buffer in another."""
         return all(isinstance(root.value, Load) for root in self.roots)
 
-    @property
+    @cached_property
     def loads(self) -> list[Load]:
         """Every distinct load of the kernel."""
         return [e for e in walk([r.value for r in self.roots]) if isinstance(e, Load)]
 
-    @property
+    @cached_property
     def buffers(self) -> list[Buffer]:
         """Buffers read, then written, each once: the order of the kernel's arguments."""
         used = [load.buffer for load in self.loads] + [root.buffer for root in self.roots]

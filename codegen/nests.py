@@ -7,10 +7,10 @@ the other order, a copy kernel makes it once.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
 
+from codegen.alike import Makeup, can_rename, loads_of, makeup, renamed
 from codegen.batch import batch_axes
 from codegen.calls import Call
 from codegen.cluster import (
@@ -21,13 +21,15 @@ from codegen.cluster import (
     points_of,
     title_of,
 )
-from codegen.fuse import Fusion, fuse
+from codegen.fuse import fuse
 from codegen.halo import with_halos
 from codegen.index import Axis, Index
+from codegen.kernels import Kernels
 from codegen.lanes import contraction_axis
-from codegen.loops import Loop, Place, lay_out
+from codegen.loops import Loop, Place, fixed_copies, lay_out
 from codegen.lower import Lowering
-from codegen.nest import Buffer, Load, Nest, Root, walk
+from codegen.naming import Names
+from codegen.nest import Buffer, Nest, Root
 from codegen.order import launch_order, predecessors, reads_of, weight_of
 from codegen.patterns import stands_alone
 from codegen.relayout import (
@@ -40,30 +42,13 @@ from codegen.relayout import (
     wanted_orders,
 )
 from codegen.split import split_sums
-from codegen.strips import Chain, chains, together
+from codegen.strips import Chain, chains, together, turns
 from codegen.winograd import with_winograd
 from ir.dims import Size
 from ir.errors import UnsupportedError
 from ir.graph import Graph, Node
 from ir.passes import run_passes
 from ir.types import DType
-
-
-@dataclass(frozen=True, eq=False)
-class Kernels:
-    """The nests of a program in launch order, and where inputs and outputs live."""
-
-    nests: tuple[Nest, ...]
-    inputs: tuple[Buffer, ...]
-    outputs: tuple[Buffer, ...]
-    old: tuple[int | None, ...]  # for each output the input that it merely repeats
-    copies: tuple[tuple[Buffer, Buffer], ...]  # (from, to) after the last kernel: late state
-    fusion: Fusion
-    order: tuple[Cluster, ...] = ()
-    loops: tuple[Loop, ...] = ()
-    places: Mapping[Buffer, Place] = field(default_factory=dict)  # buffers that are rows of others
-    calls: tuple[Call, ...] = ()
-    groups: tuple[tuple[int, int], ...] = ()  # (first nest, how many) that take turns (strips.py)
 
 
 def build_nests(
@@ -93,13 +78,22 @@ def plan_nests(
     return _Planner(graph, donated, tags, rows=rows, groups=groups).plan()
 
 
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """A nest that was planned: the arrays it touches, and its copies by the leaf they copy."""
+
+    nest: Nest
+    arrays: tuple[Buffer, ...]
+    copied: tuple[tuple[int, Copy], ...]
+
+
 class _Planner:
     def __init__(
         self,
         graph: Graph,
         donated: Mapping[int, int],
         tags: Mapping[Node, int | None],
-        names: set[str] | None = None,
+        names: Names | None = None,
         prefix: str = "",
         rows: bool = False,
         groups: Mapping[Node, int] | None = None,
@@ -110,16 +104,26 @@ class _Planner:
         self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
         self.copies: dict[tuple[Node, Order], Copy] = {}
-        self.names: set[str] = set() if names is None else names
+        self.names = names or Names()
+        self.whole = {n for node in graph.nodes if stands_alone(node) for n in node.inputs}
         self.loops: list[Loop] = []
         self.calls: list[Call] = []
         self.fallible = any(node.op.family == "factor" for node in graph.nodes)
         self.places: dict[Buffer, Place] = {}
         self.probes: dict[Node, Buffer] = {}  # stand-ins, to see where a kernel reads
-        self.loads: dict[int, dict[Buffer, list[tuple[Index, ...]]]] = {}  # of them, by cluster
+        self.loads: dict[Hashable, dict[int, list[tuple[Index, ...]]]] = {}  # by what is alike
+        self.known: dict[Hashable, _Known] = {}
+        self.copy_nests: dict[Hashable, Nest] = {}
         self.made = {c.number: self.fusion.stored(c) for c in self.fusion.clusters}
+        met: dict[Hashable, int] = {}
+        self.makeups = {
+            c.number: makeup(c, self.made[c.number], self.fusion.member, tags, met)
+            for c in self.fusion.clusters
+            if c.alone is None
+        }
         self.last: dict[Node, int] = {}  # the place in launch order of each node's last reader
         self.chains: list[Chain] = []
+        self.striped: dict[Hashable, Nest] = {}
 
     def plan(self) -> Kernels:
         names = self.graph.input_names or tuple(
@@ -134,17 +138,12 @@ class _Planner:
                 self._assign(node, targets, cluster, place)
         nests: list[Nest] = []
         done: set[Buffer] = set()
-        chained = {chain.clusters[0].number: chain for chain in self.chains}
-        later = {c.number for chain in self.chains for c in chain.clusters[1:]}
         groups: list[tuple[int, int]] = []
-        for cluster in order:
-            if cluster.alone is not None:
-                nests += self._alone(cluster.alone, len(nests))
+        for clusters, chain in turns(order, self.chains):
+            if clusters[0].alone is not None:
+                nests += self._alone(clusters[0].alone, len(nests))
                 continue
-            if cluster.number in later:
-                continue
-            chain = chained.get(cluster.number)
-            found = [self._nest(one) for one in (chain.clusters if chain else (cluster,))]
+            found = [self._nest(cluster) for cluster in clusters]
             for copy in (copy for _, copies in found for copy in copies):
                 if copy.buffer not in done:
                     nests.append(copy.nest)
@@ -153,10 +152,8 @@ class _Planner:
                 nests.append(found[0][0])
                 continue
             groups.append((len(nests), len(found)))
-            nests += [
-                replace(nest, strips=axes)
-                for (nest, _), axes in zip(found, chain.axes, strict=True)
-            ]
+            for (nest, _), axes in zip(found, chain.axes, strict=True):
+                nests.append(self._in_strips(nest, axes))
         numbers = {node: at for at, node in enumerate(self.graph.inputs)}
         return Kernels(
             tuple(nests),
@@ -172,6 +169,12 @@ class _Planner:
             tuple(groups),
         )
 
+    def _in_strips(self, nest: Nest, axes: tuple[tuple[Axis, int], ...]) -> Nest:
+        """The nest, run a few points of ``axes`` at a time; what is alike stays alike."""
+        new = replace(nest, strips=axes)
+        first = self.striped.setdefault((nest.first, axes), new)
+        return new if first is new else new.likened(first)
+
     def _late_state(self) -> tuple[tuple[Buffer, Buffer], ...]:
         """(from, to) for each donated output that was not computed in place."""
         pairs = [
@@ -185,18 +188,7 @@ class _Planner:
     def _buffer(
         self, name: str, node: Node, batch: int | None, strips: tuple[tuple[int, int], ...] = ()
     ) -> Buffer:
-        return Buffer(self._unique(name), node.dtype, node.shape, batch, strips)
-
-    def _unique(self, name: str) -> str:
-        clean = "".join(c if c.isalnum() and c.isascii() else "_" for c in name).strip("_") or "t"
-        if clean[0].isdigit():
-            clean = f"t{clean}"
-        unique, at = clean, 1
-        while unique in self.names:
-            at += 1
-            unique = f"{clean}_{at}"
-        self.names.add(unique)
-        return unique
+        return Buffer(self.names.unique(name), node.dtype, node.shape, batch, strips)
 
     def _targets(self) -> dict[Node, Node]:
         """For each donated output the input whose memory it takes."""
@@ -239,31 +231,19 @@ class _Planner:
 
     def _in_rows(self, node: Node) -> bool:
         """Whether a loop or LAPACK reads or makes it."""
-        whole = node.op.name == "item" or node.op.family == "factor"
-        return whole or any(stands_alone(user) for user in self.fusion.users[node])
+        return node.op.name == "item" or node.op.family == "factor" or node in self.whole
 
     def _same_point(self, cluster: Cluster, node: Node, target: Node) -> bool:
         """Whether the kernel reads the old value only where it writes the new one."""
         if not self.probes:
             known = (*self.graph.inputs, *self.fusion.member)
             self.probes = {n: Buffer("probe", n.dtype, n.shape) for n in known}
-        if cluster.number not in self.loads:
-            self.loads[cluster.number] = self._loads_of(cluster)
+        alike = self.makeups[cluster.number]
+        loads = self.loads.get(alike.key)
+        if loads is None:
+            loads = self.loads[alike.key] = loads_of(cluster, alike, self.probes)
         mine = points_of(cluster, node)
-        return all(mine == [index] for index in self.loads[cluster.number][self.probes[target]])
-
-    def _loads_of(self, cluster: Cluster) -> dict[Buffer, list[tuple[Index, ...]]]:
-        """Where the kernel reads each stand-in."""
-        rows = dict.fromkeys(cluster.core, cluster.rows.within) if cluster.rows else {}
-        probe = Lowering(self.probes, cluster.inlined, rows=rows)
-        values = []
-        for member in self.made[cluster.number]:
-            values += [probe.element(member, index) for index in points_of(cluster, member)]
-        found: dict[Buffer, list[tuple[Index, ...]]] = defaultdict(list)
-        for expr in walk(values):
-            if isinstance(expr, Load):
-                found[expr.buffer].append(expr.index)
-        return found
+        return all(mine == [index] for index in loads.get(alike.numbers.get(target, -1), []))
 
     # -- order ----------------------------------------------------------------------------------
 
@@ -310,7 +290,7 @@ class _Planner:
         if turn.loops or turn.calls:
             kind = "a loop" if turn.loops else turn.calls[0].node.op.name
             raise UnsupportedError(f"{kind} inside a loop has no lowering ({scan.loc})")
-        fixed = _fixed_copies(turn, scan)
+        fixed = fixed_copies(turn, scan)
         before = [*done.before, *fixed]
         start = first + len(before)
         nests = [*before, *(nest for nest in turn.nests if nest not in fixed), *done.after]
@@ -318,12 +298,33 @@ class _Planner:
         return nests
 
     def _fresh(self, name: str, dtype: DType, shape: tuple[Size, ...]) -> Buffer:
-        return Buffer(self._unique(name), dtype, shape, None)
+        return Buffer(self.names.unique(name), dtype, shape, None)
 
     # -- nests ----------------------------------------------------------------------------------
 
     def _nest(self, cluster: Cluster) -> tuple[Nest, list[Copy]]:
         """The cluster's nest, and the copies in another order that it reads."""
+        alike = self.makeups[cluster.number]
+        key = alike.with_buffers(self.buffers, self._in_rows)
+        known = self.known.get(key)
+        if known is None:
+            nest, copies = self._plan(cluster)
+            if can_rename(nest):
+                copied = tuple((alike.leaves.index(copy.node), copy) for copy in copies)
+                self.known[key] = _Known(nest, tuple(self._arrays(alike)), copied)
+            return nest, copies
+        copies = [self._copy(alike.leaves[at], copy.order) for at, copy in known.copied]
+        to = dict(zip(known.arrays, self._arrays(alike), strict=True))
+        for (_, old), new in zip(known.copied, copies, strict=True):
+            to[old.buffer] = new.buffer
+        first = (cluster.core or alike.stored)[0]
+        return renamed(known.nest, self._name(cluster), first, to), copies
+
+    def _arrays(self, alike: Makeup) -> list[Buffer]:
+        return [self.buffers[node] for node in (*alike.leaves, *alike.stored)]
+
+    def _plan(self, cluster: Cluster) -> tuple[Nest, list[Copy]]:
+        """The same of a cluster that is like none before it."""
         heavy = is_contraction(cluster)
         nest, loaded = self._lower(cluster, {})
         copies: list[Copy] = []
@@ -341,8 +342,12 @@ class _Planner:
         found = self.copies.get((node, order))
         if found is None:
             old = self.buffers[node]
-            name = self._unique(f"{old.name}_{order_name(order)}")
+            name = self.names.unique(f"{old.name}_{order_name(order)}")
             found = self.copies[node, order] = copy_of(node, old, order, name)
+            alike = (old.dtype, old.shape, old.batch, order)
+            first = self.copy_nests.setdefault(alike, found.nest)
+            if first is not found.nest:
+                found.nest.likened(first)
         return found
 
     def _lower(
@@ -362,7 +367,7 @@ class _Planner:
         batch = self._batch_axis(cluster)
         first = (cluster.core or stored)[0]
         nest = Nest(
-            f"{self.prefix}k{cluster.number}_{title_of(cluster)}",
+            self._name(cluster),
             tuple(a for a in cluster.axes if a.extent != 1),
             tuple(roots),
             batch,
@@ -371,6 +376,9 @@ class _Planner:
             contracts=is_contraction(cluster),
         )
         return nest, lowering.loaded
+
+    def _name(self, cluster: Cluster) -> str:
+        return f"{self.prefix}k{cluster.number}_{title_of(cluster)}"
 
     def _batch_axis(self, cluster: Cluster) -> Axis | None:
         """The kernel's batch axis; none for a contraction whose results must lie in rows."""
@@ -387,9 +395,3 @@ class _Planner:
             if not isinstance(axis.extent, int) or axis.extent >= SMALL_BATCH:
                 return axis
         return None
-
-
-def _fixed_copies(turn: Kernels, scan: Node) -> list[Nest]:
-    """The copies that one turn makes of what no turn changes."""
-    fixed = turn.inputs[scan.attrs["carries"] + scan.attrs["slices"] :]
-    return [n for n in turn.nests if n.is_copy and all(e.buffer in fixed for e in n.loads)]

@@ -41,14 +41,15 @@ def predecessors(
     before: dict[int, set[int]] = {
         c.number: {member[n] for n in reads[c.number] if n in member} - {c.number} for c in clusters
     }
+    readers: dict[Node, list[int]] = {}
+    for c in clusters:
+        for node in reads[c.number]:
+            readers.setdefault(node, []).append(c.number)
     for c in clusters:
         for node in made[c.number]:
-            target = targets.get(node)
-            for other in clusters:
-                if target is None or other is c or target not in reads[other.number]:
-                    continue
-                if not _reaches(before, c.number, other.number):
-                    before[c.number].add(other.number)
+            for other in readers.get(targets[node], ()) if node in targets else ():
+                if other != c.number and not _reaches(before, c.number, other):
+                    before[c.number].add(other)
     return before
 
 

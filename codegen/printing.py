@@ -14,6 +14,7 @@ import numpy as np
 
 from codegen import memory
 from codegen.index import Index
+from codegen.kernels import Kernels
 from codegen.nest import (
     LANES,
     Apply,
@@ -28,7 +29,6 @@ from codegen.nest import (
     Reduce,
     SizeValue,
 )
-from codegen.nests import Kernels
 from codegen.program import Program
 from codegen.schedule import Schedule
 from ir.interpret import bind_symbols

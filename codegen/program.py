@@ -20,8 +20,8 @@ import numpy.typing as npt
 from codegen import memory
 from codegen.arena import arena
 from codegen.driver import FIELDS, shared_driver
+from codegen.kernels import Kernels
 from codegen.nest import Buffer
-from codegen.nests import Kernels
 from codegen.recycle import Recycler
 from codegen.results import plan_results
 from codegen.schedule import Schedule

@@ -33,9 +33,10 @@ class Order:
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """A node's value once more, its dimensions stored as ``dims``; ``nest`` makes it."""
+    """A node's value once more, in ``order``: its dimensions stored as ``dims``, by ``nest``."""
 
     node: Node
+    order: Order
     buffer: Buffer
     dims: tuple[int, ...]
     nest: Nest
@@ -63,7 +64,7 @@ def copy_of(node: Node, old: Buffer, order: Order, name: str) -> Copy:
         node.loc,
         f"{old.name} in {words[order.kind]} order",
     )
-    return Copy(node, new, dims, nest)
+    return Copy(node, order, new, dims, nest)
 
 
 def wanted_orders(

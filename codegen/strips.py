@@ -126,3 +126,17 @@ def together(order: Sequence[Cluster], found: Sequence[Chain]) -> list[Cluster]:
         elif cluster.number not in late:
             done.append(cluster)
     return done
+
+
+def turns(
+    order: Sequence[Cluster], found: Sequence[Chain]
+) -> list[tuple[tuple[Cluster, ...], Chain | None]]:
+    """The launch order in pieces: each cluster by itself, or with those of its chain."""
+    first = {chain.clusters[0].number: chain for chain in found}
+    later = {cluster.number for chain in found for cluster in chain.clusters[1:]}
+    pieces: list[tuple[tuple[Cluster, ...], Chain | None]] = []
+    for cluster in order:
+        if cluster.number not in later:
+            chain = first.get(cluster.number)
+            pieces.append(((cluster,) if chain is None else chain.clusters, chain))
+    return pieces

@@ -28,6 +28,7 @@ from engine.observe import Ran, observers
 from engine.program import Bound, Draft, close
 from engine.sizes import bytes_of
 from engine.trace import Trace
+from engine.uncollected import uncollected
 from ir.errors import MemoryBudgetError, UnsupportedError
 from ir.graph import Graph
 from ir.passes import run_passes
@@ -204,6 +205,10 @@ class Step:
 
     def _build(self, call: Call, shapes: Shapes, reason: str) -> Entry:
         """Trace and compile; if either fails, attributes of networks are as before."""
+        with uncollected():
+            return self._built(call, shapes, reason)
+
+    def _built(self, call: Call, shapes: Shapes, reason: str) -> Entry:
         started = time.perf_counter()
         guards = captured_guards(self.function)
         owners = roots_of(guards)

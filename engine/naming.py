@@ -40,7 +40,8 @@ def _state_names(trace: Trace) -> dict[Cell, str]:
     """Names of tensors in modules, outermost module first, and of optimizers' slots."""
     names: dict[Cell, str] = {}
     covered: set[int] = set()  # modules inside one that is read already: deep networks touch all
-    for owner in trace.touched:
+    touched = list({id(owner): owner for owner in trace.touched}.values())  # a use each: many
+    for owner in touched:
         if id(owner) in covered:
             continue
         inside = getattr(owner, "modules", None)
@@ -49,7 +50,7 @@ def _state_names(trace: Trace) -> dict[Cell, str]:
             named = getattr(owner, read, None)
             for name, tensor in named() if named is not None else ():
                 names.setdefault(tensor._cell, name.replace(".", "_"))
-    for owner in trace.touched:
+    for owner in touched:
         slots = getattr(owner, "state", None)
         for param, state in slots.items() if isinstance(slots, dict) else ():
             of = names.get(getattr(param, "_cell", None), "parameter")  # type: ignore[arg-type]

@@ -54,6 +54,7 @@ class Trace:
         self.grads: dict[int, tuple[Tensor, Tensor | None]] = {}
         self.grad_reads: dict[int, tuple[Tensor, bool]] = {}
         self.consumed: set[int] = set()
+        self._graded: dict[Cell, set[int]] = {}  # whose gradients are set, by what they are of
         self.scalar_guards: dict[Scalar, ScalarGuard] = {}
         self._scalars: dict[Any, Scalar] = {}
         self._scalar_sources: dict[Scalar, Source] = {}
@@ -210,7 +211,7 @@ class Trace:
         else:
             fresh = tensor._leaf_value(value.type, None, value.node)
         self._held[id(tensor)] = (tensor, fresh.placed(cell, value.node))
-        self.consumed |= {at for at, (owner, _) in self.grads.items() if owner._cell is cell}
+        self.consumed |= self._graded.get(cell, set())
 
     def note_view(self, out: Any, base: Any) -> None:
         """``out`` shares its memory with ``base``."""
@@ -237,6 +238,7 @@ class Trace:
     def set_grad(self, tensor: Any, grad: Tensor | None) -> None:
         """``tensor.grad = grad``, for after the run."""
         self.grads[id(tensor)] = (tensor, grad)
+        self._graded.setdefault(tensor._cell, set()).add(id(tensor))
         self.consumed.discard(id(tensor))
 
     def grad_conditions(self) -> list[tuple[Any, Any, bool]]:

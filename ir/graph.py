@@ -7,8 +7,7 @@ reach does not exist, so dead code needs no bookkeeping, and a pass is a functio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -37,14 +36,22 @@ class Location:
 _current: ContextVar[Location | None] = ContextVar("location", default=None)
 
 
-@contextmanager
-def located(loc: Location | None) -> Iterator[None]:
+class located:
     """Nodes built inside belong to the user's line ``loc``."""
-    token = _current.set(loc)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    def __init__(self, loc: Location | None) -> None:
+        self._loc = loc
+
+    def __enter__(self) -> located:
+        self._token = _current.set(self._loc)
+        return self
+
+    def move(self, loc: Location | None) -> None:
+        """Nodes built from here on belong to ``loc``."""
+        _current.set(loc)
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +73,18 @@ class Node:
         return self.type.dtype
 
     @property
+    def content(self) -> tuple[Any, ...]:
+        """Equal for nodes that do the same to their inputs."""
+        known: tuple[Any, ...] | None = self.__dict__.get("_content")
+        if known is None:
+            attrs = tuple([(name, repr(value)) for name, value in sorted(self.attrs.items())])
+            known = self.__dict__["_content"] = (self.op.name, attrs, self.type)
+        return known
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """Equal for nodes that compute the same value from the same inputs."""
-        attrs = tuple((name, repr(value)) for name, value in sorted(self.attrs.items()))
-        return (self.op.name, tuple(id(node) for node in self.inputs), attrs, self.type)
+        return (self.content, tuple([id(node) for node in self.inputs]))
 
     def __repr__(self) -> str:
         return f"<{self.op.name} {self.type}>"
@@ -84,6 +99,8 @@ class Graph:
     input_names: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
     _order: list[Node] = field(default_factory=list, repr=False, compare=False)
+    # for each set of rules, by its id, the nodes that it leaves as they are (ir.passes.rewrite)
+    rest: dict[int, tuple[Any, set[Node]]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -106,16 +123,17 @@ def toposort(roots: Iterable[Node]) -> list[Node]:
     order: list[Node] = []
     done: set[Node] = set()
     for root in roots:
-        stack: list[tuple[Node, int]] = [(root, 0)]
+        if root in done:
+            continue
+        stack = [(root, iter(root.inputs))]
         while stack:
-            node, at = stack.pop()
-            if node in done:
-                continue
-            if at < len(node.inputs):
-                stack.append((node, at + 1))
-                if node.inputs[at] not in done:
-                    stack.append((node.inputs[at], 0))
+            node, sources = stack[-1]
+            for source in sources:
+                if source not in done:
+                    stack.append((source, iter(source.inputs)))
+                    break
             else:
+                stack.pop()
                 done.add(node)
                 order.append(node)
     return order
@@ -158,8 +176,11 @@ def rebuild(
 
 def with_inputs(node: Node, inputs: Sequence[Node]) -> Node:
     """``node`` over other inputs of the same types; ``node`` itself where they are the same."""
-    if len(inputs) == len(node.inputs) and all(
-        a is b for a, b in zip(inputs, node.inputs, strict=True)
-    ):
+    found = tuple(inputs)
+    if found == node.inputs:  # nodes are equal by identity
         return node
-    return Node(node.op, tuple(inputs), node.attrs, node.type, node.loc)
+    made = Node(node.op, found, node.attrs, node.type, node.loc)
+    known = node.__dict__.get("_content")
+    if known is not None:
+        made.__dict__["_content"] = known
+    return made

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.cuda.source import BLOCK, Kernel, emit_kernel
+from codegen.kernels import Kernels
 from codegen.nest import Buffer
-from codegen.nests import Kernels, build_nests
+from codegen.nests import build_nests
 from ir.dims import evaluate
 from ir.graph import Graph
 from ir.interpret import bind_symbols

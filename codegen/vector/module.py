@@ -15,8 +15,7 @@ class Module:
 
     def __init__(self, plans: Sequence[Schedule], dims: Mapping[str, int]) -> None:
         self._plans, self._dims = plans, dims
-        prints = [fingerprint(plan) for plan in plans]
-        self.names = [f"k_{_digest(text)}" for text in prints]
+        self.names = _names(plans)
         self._distinct = dict(zip(self.names, plans, strict=True))
         self.key = "\n".join([*sorted(self._distinct), str(sorted(dims.items()))])
 
@@ -28,6 +27,16 @@ class Module:
             functions.append(kernel.text(name))
             declared.update(kernel.b.declared)
         return "\n\n".join([*functions, *declared.values(), "!0 = !{}"])
+
+
+def _names(plans: Sequence[Schedule]) -> list[str]:
+    """A symbol for each kernel, by what it computes; looked at once where nests are alike."""
+    known: dict[int, str] = {}
+    for plan in plans:
+        first = plan.nest.first
+        if id(first) not in known:
+            known[id(first)] = f"k_{_digest(fingerprint(plan))}"
+    return [known[id(plan.nest.first)] for plan in plans]
 
 
 def fingerprint(plan: Schedule) -> str:

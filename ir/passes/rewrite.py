@@ -22,15 +22,30 @@ _MOST_FIRINGS = 100
 
 def rewrite(graph: Graph, rules: Rules) -> Graph:
     """``graph`` with ``rules`` applied once to every node; ``graph`` itself where none fits."""
-    return with_nodes(graph, rewrite_nodes(graph.nodes, rules))
+    _, rest = graph.rest.setdefault(id(rules), (rules, set()))
+    return with_nodes(graph, _rewritten(graph.nodes, rules, rest))
 
 
 def rewrite_nodes(roots: Iterable[Node], rules: Rules) -> dict[Node, Node]:
     """For every node that ``roots`` reach its rewritten node, itself where nothing changed."""
+    return _rewritten(toposort(roots), rules, set())
+
+
+def _rewritten(order: Iterable[Node], rules: Rules, rest: set[Node]) -> dict[Node, Node]:
+    """``rest``: nodes that no rule changes, nor what is below them; more are added."""
     new: dict[Node, Node] = {}
-    for node in toposort(roots):
-        made = with_inputs(node, [new[source] for source in node.inputs])
-        new[node] = _settle(made, rules) if made.op.name in rules else made
+    with located(None) as place:
+        for node in order:
+            if node in rest:
+                new[node] = node
+                continue
+            made = with_inputs(node, [new[source] for source in node.inputs])
+            if made.op.name in rules:
+                place.move(node.loc)
+                made = _settle(made, rules)
+            new[node] = made
+            if rest.issuperset(made.inputs):
+                rest.add(made)
     return new
 
 
@@ -39,7 +54,8 @@ def with_nodes(graph: Graph, new: Mapping[Node, Node]) -> Graph:
     outputs = tuple(new[node] for node in graph.outputs)
     if all(a is b for a, b in zip(outputs, graph.outputs, strict=True)):
         return graph
-    return Graph(graph.inputs, outputs, graph.input_names, graph.output_names)
+    names = (graph.input_names, graph.output_names)
+    return Graph(graph.inputs, outputs, *names, rest=graph.rest)
 
 
 def names(node: Node) -> tuple[str, ...]:
@@ -55,12 +71,11 @@ def literal(node: Node) -> Any:
 
 
 def _settle(node: Node, rules: Rules) -> Node:
-    with located(node.loc):
-        for _ in range(_MOST_FIRINGS):
-            found = _first(node, rules.get(node.op.name, ()))
-            if found is None or found is node:
-                return node
-            node = found
+    for _ in range(_MOST_FIRINGS):
+        found = _first(node, rules.get(node.op.name, ()))
+        if found is None or found is node:
+            return node
+        node = found
     raise VerifyError(f"the rules for {node.op.name} do not come to an end")
 
 

@@ -57,4 +57,5 @@ def run_passes(
             on_pass(step.__name__, graph)
         if unchanged == len(passes):
             break
+    graph.rest.clear()  # it keeps every node alive that there was on the way
     return graph
