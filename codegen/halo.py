@@ -31,13 +31,17 @@ def with_halos(graph: Graph) -> Graph:
 
 @dataclass(frozen=True)
 class _Reach:
-    """Along one axis: zeros before and after, and the part of the widened fold that is wanted."""
+    """Along one axis: zeros before and after, and the part of the widened fold that is wanted.
+
+    ``more`` results after it make it whole strides, each of which is computed in one piece.
+    """
 
     low: int
     high: int
     start: int
     stop: int
     extent: int
+    more: int = 0
 
 
 def _widen_folds(graph: Graph) -> Graph:
@@ -69,7 +73,7 @@ def _widened(node: Node, old_fold: Node, old_dot: Node, source: Node) -> Node | 
     fold = source if node is not old_fold else None
     inner = fold.inputs[0] if fold is not None else source
     reaches = _reaches(node, old_fold)
-    if reaches is None or not any(r.low or r.high for r in reaches):
+    if reaches is None or not any(r.low or r.high or r.more for r in reaches):
         return None
     chain: list[Node] = []
     while inner.op.name == "transpose":
@@ -90,14 +94,15 @@ def _widened(node: Node, old_fold: Node, old_dot: Node, source: Node) -> Node | 
     for step in reversed(chain):
         new = _at(make.transpose(new, step.attrs["perm"]), step)
     attrs = dict(old_fold.attrs)
-    attrs["extent"] = tuple(r.extent for r in reaches)
+    attrs["extent"] = tuple(max(r.extent, r.stop + r.more) for r in reaches)
     new = make.apply("fold", new, loc=old_fold.loc, **attrs)
     start, stop = [0] * node.type.rank, list(new.shape)
     if node is not old_fold:  # other axes may be cropped too
         start, stop = list(node.attrs["start"]), list(node.attrs["stop"])
     for axis, r in zip(old_fold.attrs["axes"], reaches, strict=True):
-        start[axis], stop[axis] = r.start, r.stop
-    return _at(make.slice(new, start, stop, (1,) * node.type.rank), node)
+        start[axis], stop[axis] = r.start, r.stop + r.more
+    new = _at(make.slice(new, start, stop, (1,) * node.type.rank), node)
+    return _at(make.slice(new, (0,) * node.type.rank, node.shape, (1,) * node.type.rank), node)
 
 
 def _reaches(node: Node, fold: Node) -> list[_Reach] | None:
@@ -117,10 +122,11 @@ def _reaches(node: Node, fold: Node) -> list[_Reach] | None:
         waste *= (end - begin) * ceil(size / stride) / max(taken, 1)
         first = -(((size - 1) * dilation - begin) // stride)  # of the windows that reach begin
         low = max(0, -first)
-        high = max(0, (end - 1) // stride - (count - 1))
+        more = -(end - begin) % stride
+        high = max(0, (end + more - 1) // stride - (count - 1))
         start, stop = begin + low * stride, end + low * stride
         whole = (count + low + high - 1) * stride + (size - 1) * dilation + 1
-        found.append(_Reach(low, high, start, stop, max(whole, stop)))
+        found.append(_Reach(low, high, start, stop, max(whole, stop), more))
     return found if waste <= MOST_WASTE else None
 
 

@@ -21,6 +21,7 @@ from codegen.traffic import loop_order
 
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
 MOST_POINTS = 24  # of a register tile that covers whole axes
+MOST_MIXED = 8  # rows of a small matrix that are computed together
 WEIGHTS_IN_CACHE = 32 * 1024  # bytes of weights that may be read again for every batch block
 
 
@@ -92,8 +93,8 @@ def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
         order = _order(nest, axes, vector, core, memo)
     else:
         order = loop_order(core, axes, tile, vector)
-    if nest.strips and not by_batch:
-        raise AssertionError(f"{nest.name} is computed in strips, but threads do not share rows")
+    if nest.strips and not (by_batch and all(step % tile[axis] == 0 for axis, step in nest.strips)):
+        raise AssertionError(f"{nest.name} is computed in strips that its tiles do not fit into")
     return Schedule(nest, vector, tile, order, unroll, by_batch, turned=turned)
 
 
@@ -182,10 +183,12 @@ def _whole_axes(nest: Nest, axes: list[Axis], vector: Axis | None) -> dict[Axis,
     """The tile of a kernel that mixes elements (``mix``): one point, but all rows of a matrix, so
     that which one it is is known where the kernel is built, and they share what is alike."""
     exprs = list(walk([root.value for root in nest.roots]))
-    if not any(isinstance(e, Apply) and e.op == "muladd" for e in exprs):
-        return None
+    mixes = any(isinstance(e, Apply) and e.op == "muladd" for e in exprs)
     asked = [c.index for e in exprs if isinstance(e, Guard) for c in e.conditions if c.size == 1]
     rows = frozenset[Axis]().union(*(axes_of(index) for index in asked)) - {vector}
+    rows = frozenset(axis for axis in rows if length(axis) <= MOST_MIXED)
+    if not (mixes or rows or nest.strips):
+        return None
     return {axis: length(axis) if axis in rows else 1 for axis in axes}
 
 

@@ -112,7 +112,8 @@ def _steps(tiles: Node, products: Node) -> tuple[int, int]:
 
 
 def _axes(places: Places, steps: Sequence[int]) -> tuple[tuple[Axis, int], ...]:
-    return tuple((a, step) for a, step in zip(places, steps, strict=True) if a is not None)
+    real = [(a, step) for a, step in zip(places, steps, strict=True) if a is not None]
+    return tuple((a, step) for a, step in real if a.extent != 1)
 
 
 def together(order: Sequence[Cluster], found: Sequence[Chain]) -> list[Cluster]:

@@ -26,6 +26,7 @@ from ir.types import F32
 TAPS = (2, 3)  # sides of the kernels that are computed so
 RESULTS = (4, 3, 2)  # of a tile, along each axis
 FEWEST_ROWS = 8  # of a batch: tiles are computed with the batch in the lanes
+UNEVEN = 2.0  # how much slower direct sums are where phases differ in their number of taps
 GAIN = 1.4  # of the estimate, below which the direct sum stays
 MIXING = 8.0  # multiply-adds that making and storing one element of a transformed tile is worth
 
@@ -88,7 +89,7 @@ def _data_gradient(node: Node, pads: _Pads) -> Node | None:
     """A fold of a dot, or its crop: a convolution with the taps the other way round."""
     fold = node.inputs[0] if node.op.name == "slice" else node
     attrs, (inner,) = fold.attrs, fold.inputs
-    if not _dense(fold) or inner.type.rank != 6:
+    if not _square(fold) or inner.type.rank != 6:
         return None
     order = list(range(6))  # for each axis of what is folded the dot's
     while inner.op.name == "transpose":
@@ -136,14 +137,14 @@ def _spread_out(
     Those of two strides read the same images one place apart, and are computed together.
     """
     size, s = int(fold.attrs["size"][0]), int(fold.attrs["stride"][0])
-    r, edges = size // s, list[tuple[int, int]]()
+    r, edges = ceil(size / s), list[tuple[int, int]]()
     for images, (start, stop) in zip(x.shape[2:], kept, strict=True):
         if not isinstance(start, int) or not isinstance(stop, int) or not isinstance(images, int):
             return None
-        if (stop - start) % s or (s > 1 and start % s != s - 1) or s > 2:
+        if (s > 1 and start % s != s - 1) or s > 2:
             return None
         low = r - 1 - start // s  # before the windows of the first phase
-        edges.append((low, (stop - start) // s + r + s - 2 - images - low))
+        edges.append((low, ceil((stop - start) / s) + r + s - 2 - images - low))
     if any(edge < 0 for pair in edges for edge in pair):
         return None
     (low0, high0), (low1, high1) = edges
@@ -151,13 +152,17 @@ def _spread_out(
     if s == 1:
         return _convolved(x, w, True, fold.loc, pads)
     x = make.transpose(make.window(x, (2, 3), (s, s), (1, 1), (1, 1)), (4, 5, 0, 1, 2, 3))
+    w = make.pad(w, (0,) * 4, (0, 0, s * r - size, s * r - size))
     w = make.reshape(w, (*w.shape[:2], r, s, r, s))
     w = make.flip(make.transpose(w, (3, 5, 0, 1, 2, 4)), (0, 1))
-    y = _convolved(x, w, True, fold.loc, pads)
+    taps = (size / s) ** 2 * (UNEVEN if size % s else 1.0)
+    y = _convolved(x, w, True, fold.loc, pads, taps)
     if y is None:
         return None
     y = make.transpose(y, (2, 3, 4, 0, 5, 1))
-    return make.reshape(y, (*y.shape[:2], int(y.shape[2]) * s, int(y.shape[4]) * s))
+    y = make.reshape(y, (*y.shape[:2], int(y.shape[2]) * s, int(y.shape[4]) * s))
+    sizes = [stop - start for start, stop in kept]
+    return make.slice(y, (0,) * 4, (*y.shape[:2], *sizes), (1,) * 4)
 
 
 def _weight_gradient(dot: Node, pads: _Pads) -> Node | None:
@@ -207,22 +212,23 @@ class _Windows:
 
 
 def _windows(node: Node) -> _Windows | None:
-    if node.op.name != "window" or node.type.rank != 6 or not _dense(node):
+    if node.op.name != "window" or node.type.rank != 6 or not _square(node):
         return None
     axes = node.attrs["axes"]
     others = tuple(axis for axis in range(4) if axis not in axes)
     counts = int(node.shape[axes[0]]), int(node.shape[axes[1]])
     size, stride = node.attrs["size"][0], node.attrs["stride"][0]
+    if size % stride:
+        return None
     return _Windows(node.inputs[0], axes, others, size, stride, counts)
 
 
-def _dense(node: Node) -> bool:
-    """Whether windows (or what a fold adds) are square, over two axes, in whole strides."""
+def _square(node: Node) -> bool:
+    """Whether windows (or what a fold adds) are square, over two axes, without gaps."""
     attrs = node.attrs
     if len(attrs["size"]) != 2 or any(step != 1 for step in attrs["dilation"]):
         return False
-    same = len(set(attrs["size"])) == len(set(attrs["stride"])) == 1
-    return same and attrs["size"][0] % attrs["stride"][0] == 0
+    return len(set(attrs["size"])) == len(set(attrs["stride"])) == 1
 
 
 # -- strides: every so many places are a convolution of their own, one step apart ---------------
@@ -252,14 +258,22 @@ def _phases_of_taps(w: Node, s: int) -> Node:
 _Pads = dict[tuple[Node, tuple[int, ...], tuple[int, ...]], Node]
 
 
-def _convolved(x: Node, w: Node, turned: bool, loc: Location | None, pads: _Pads) -> Node | None:
+def _convolved(
+    x: Node,
+    w: Node,
+    turned: bool,
+    loc: Location | None,
+    pads: _Pads,
+    direct: float | None = None,
+) -> Node | None:
     """[..., N, C, H, W] by taps [..., C, K, r, r], ``turned`` or not, for every place of the axes
-    before: [..., N, K, H - r + 1, W - r + 1]. None where that gains nothing.
+    before: [..., N, K, H - r + 1, W - r + 1]. None where that gains nothing over ``direct``
+    products for each result and channel (``r * r`` if not told).
     """
     r, many = int(w.shape[-1]), x.type.rank - 4
     sizes = [int(size) - r + 1 for size in x.shape[-2:]]
     channels = int(x.shape[many + 1]), int(w.shape[many + 1])
-    m = _best(x, sizes, channels, r)
+    m = _best(x, sizes, channels, r, direct)
     if m is None:
         return None
     with_ = transforms(m, r)
@@ -335,13 +349,15 @@ def _padded(x: Node, high: tuple[int, ...], pads: _Pads) -> Node:
     return make.transpose(pads[key], perm)
 
 
-def _best(x: Node, sizes: Sequence[int], channels: tuple[int, int], r: int) -> int | None:
+def _best(
+    x: Node, sizes: Sequence[int], channels: tuple[int, int], r: int, taps: float | None = None
+) -> int | None:
     """How many results a tile should have along each axis; None where direct sums are as good."""
     rows = x.shape[-4]
     small = isinstance(rows, int) and rows < FEWEST_ROWS
     if r not in TAPS or small or x.dtype != F32 or 0 in (*x.shape, *channels):
         return None
-    direct = float(prod(sizes) * r * r * prod(channels))
+    direct = prod(sizes) * (taps or r * r) * prod(channels)
     costs = {
         m: prod(ceil(size / m) for size in sizes)
         * (m + r - 1) ** 2

@@ -92,6 +92,21 @@ def test_kernels_mean_the_same(name):
     assert_close(program.run(arrays), interpret(graph, arrays))
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_shapes_that_nobody_chose(seed):
+    rng = np.random.default_rng(seed)
+    size, stride = ((3, 1), (2, 1), (4, 2), (3, 2), (5, 1))[seed % 5]
+    spread, padding = bool(seed % 2), int(rng.integers(0, 2))
+    channels, results = (int(rng.choice([8, 16, 24, 32])) for _ in range(2))
+    image = tuple(int(rng.integers(size + 2, 14)) for _ in range(2))
+    graph = step(
+        int(rng.choice([8, 16, 21, 32])), channels, results, image, size, stride, padding, spread
+    )
+    arrays = arrays_for(graph, 0)
+    found = compile_graph(graph, batch_inputs=(0,)).run(arrays)
+    assert_close(found, interpret(graph, arrays))
+
+
 def test_a_batch_of_any_size():
     graph = step(symbol("N"), 16, 16, (8, 8), 3, padding=1)
     assert mixes(with_winograd(graph)) >= 9
