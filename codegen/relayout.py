@@ -18,7 +18,7 @@ from codegen.nest import LANES, Apply, Buffer, Expr, Load, Nest, Reduce, Root, f
 from ir.graph import Node
 
 SMALL_BATCH = 8  # below this many rows the lanes come from another axis
-LONG_SUM = 64 * LANES  # products of one result, of which the lanes may each sum up a part
+LONG_SUM = 32 * LANES  # products of one result, of which the lanes may each sum up a part
 REUSED = 12  # an operand whose elements are each used this often is worth a copy
 
 
