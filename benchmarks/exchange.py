@@ -137,8 +137,7 @@ def exchange(threads: int, compiled: bool, train: ModuleType) -> None:
     loading = ModuleType("engine.data")
     loading.TensorDataset, loading.DataLoader = Arrays, Batches  # type: ignore[attr-defined]
     boxes = ModuleType("engine.vision")  # boxes are found by our own functions on either side
-    for name in ("batched_nms", "box_iou"):
-        setattr(boxes, name, on_arrays(getattr(vision, name), torch))
+    boxes.batched_nms = on_arrays(vision.batched_nms, torch)  # type: ignore[attr-defined]
     options = train.options
 
     def seeded(*args: Any, **kwargs: Any) -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import need, options, read
+from engine.train import need, options, positive, read
 
 load_digits = need("sklearn.datasets").load_digits
 train_test_split = need("sklearn.model_selection").train_test_split
@@ -176,7 +176,7 @@ def tested(chosen: dict[str, Any], epochs: int, data: Any, test: Any) -> float:
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Search, draw, compare; test accuracies of the best network and of the default one."""
     parser = options("automl", __doc__.splitlines()[0], epochs=12, batch_size=BATCH_SIZE, lr=1e-3)
-    parser.add_argument("--trials", type=int, default=50, help="networks to try")
+    parser.add_argument("--trials", type=positive, default=50, help="networks to try")
     given = read(parser, arguments, {"epochs": 3, "trials": 3}, checkpoint="study.db")
     training, validation, test = splits()
     study = search(given, training, validation)

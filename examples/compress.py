@@ -18,7 +18,7 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import fit, need, options, read
+from engine.train import fit, need, options, positive, read
 
 load_digits = need("sklearn.datasets").load_digits
 train_test_split = need("sklearn.model_selection").train_test_split
@@ -190,7 +190,7 @@ def draw_sizes(rows, path):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compress, compare, draw; the accuracy of each network."""
     parser = options("compress", __doc__.splitlines()[0], epochs=40, batch_size=64, lr=2e-3)
-    parser.add_argument("--width", type=int, default=64, help="channels of the large network")
+    parser.add_argument("--width", type=positive, default=64, help="channels of the large network")
     given = read(parser, arguments, {"epochs": 2, "width": 16})
     raw = load_digits()
     data = train_test_split(

@@ -19,7 +19,7 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, fit, need, options, read
+from engine.train import draw_curves, fit, need, options, positive, read
 
 roc_auc_score = need("sklearn.metrics").roc_auc_score
 
@@ -106,9 +106,13 @@ def draw_logo(effects, first, path):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare, draw; the areas under the ROC curve of the network and of the matrix."""
     parser = options("genomics", __doc__.splitlines()[0], epochs=8, batch_size=256, lr=2e-3)
-    parser.add_argument("--width", type=int, default=32, help="motifs of each convolution")
-    parser.add_argument("--sequences", type=int, default=120_000, help="at most, tested ones too")
+    parser.add_argument("--width", type=positive, default=32, help="motifs of each convolution")
+    parser.add_argument(
+        "--sequences", type=positive, default=120_000, help="at most, tested ones too"
+    )
     given = read(parser, arguments, {"epochs": 2, "width": 4, "sequences": 6_000})
+    if given.sequences < 3 * given.batch_size:
+        parser.error(f"--sequences {given.sequences}: give three batches, {3 * given.batch_size}")
     letters, labels = mutants(given.sequences)
     tested = min(TESTED, len(letters) // 3)
     x, x_test, y, y_test = letters[tested:], letters[:tested], labels[tested:], labels[:tested]

@@ -21,7 +21,7 @@ import numpy as np
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
-from engine.train import draw_curves, fit, options, read
+from engine.train import draw_curves, fit, options, positive, read
 
 LETTERS = "\n" + "".join(map(chr, range(32, 127)))
 EPOCH = 200  # steps
@@ -167,11 +167,15 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare, write; bits per character of the network and of the n-grams."""
     parser = options("language", __doc__.splitlines()[0], epochs=20, batch_size=16, lr=2e-3)
     for name, default in {"width": 128, "heads": 4, "layers": 3, "context": 128}.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--characters", type=int, default=1_200_000, help="of prose")
+        parser.add_argument(f"--{name}", type=positive, default=default)
+    parser.add_argument("--characters", type=positive, default=1_200_000, help="of prose")
     small = {"width": 32, "heads": 2, "layers": 1, "context": 32, "characters": 40_000}
     given = read(parser, arguments, {"epochs": 2, **small})
+    if given.width % given.heads:
+        parser.error(f"--heads {given.heads}: they share --width {given.width} and must divide it")
     train, test = prose(given.characters)
+    if len(test) <= given.batch_size * given.context:
+        parser.error(f"--characters {given.characters}: give more, the test part has {len(test)}")
     net = Language(given.width, given.heads, given.layers, given.context)
     optimizer = torch.optim.AdamW(net.parameters(), given.lr, (0.9, 0.95), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -194,8 +198,8 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
             return F.cross_entropy(net(x).flatten(0, 1), y.flatten())
 
     def batch(text, starts):
-        rows = torch.from_numpy(text[starts[:, None] + window])
-        return rows[:, :-1], rows[:, 1:]
+        rows = text[starts[:, None] + window]
+        return torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
 
     def bits():
         net.eval()
@@ -207,8 +211,8 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
 
     def epoch(number):
         losses = []
-        for _ in range(EPOCH):
-            starts = torch.randint(0, len(train) - len(window), (given.batch_size,)).numpy()
+        random = np.random.default_rng((given.seed, number))
+        for starts in random.integers(len(train) - given.context, size=(EPOCH, given.batch_size)):
             losses.append(step(*batch(train, starts)).item())
             schedule.step()
         return {"loss": np.mean(losses), "bits": bits()}

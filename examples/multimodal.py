@@ -19,7 +19,7 @@ import numpy as np
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
-from engine.train import draw_curves, fit, need, options, read, read_recordings
+from engine.train import draw_curves, fit, need, options, positive, read, read_recordings
 
 LENGTH = 4096  # samples that are heard, about half a second
 FRAME, HOP, BANDS = 256, 128, 24  # of the spectrogram: 31 frames
@@ -168,8 +168,10 @@ def draw_matrix(pictures, spectrograms, cosines, path):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare with canonical correlation, draw; the accuracies of retrieval of both."""
     parser = options("multimodal", __doc__.splitlines()[0], epochs=60, batch_size=16, lr=3e-3)
-    parser.add_argument("--width", type=int, default=24, help="channels of the first convolutions")
-    parser.add_argument("--space", type=int, default=32, help="dimensions of the common space")
+    parser.add_argument(
+        "--width", type=positive, default=24, help="channels of the first convolutions"
+    )
+    parser.add_argument("--space", type=positive, default=32, help="dimensions of the common space")
     given = read(parser, arguments, {"epochs": 2, "width": 8})
     raw = need("sklearn.datasets").load_digits()
     x, x_test, y, y_test = need("sklearn.model_selection").train_test_split(
