@@ -1,13 +1,17 @@
 """An example's own file in, its figures and times with tracefuse and with PyTorch out.
 
     python benchmarks/same_script.py lenet resnet --seeds 3
-    python benchmarks/same_script.py speech --compile
+    python benchmarks/same_script.py language --seeds 3 --epochs 5
+    taskset -c 1 nice python benchmarks/same_script.py speech --threads 1 --compile
 
 The file is run as it stands; only what it imports is exchanged: under PyTorch ``engine`` is torch,
 with a ``jit`` that does nothing (or compiles, with ``--compile``). Each run is a process of its own
 with the same number of threads, and the two take turns. Every run is kept in
 ``benchmarks/results/examples.json`` as soon as it ends: a second call goes on after the last one,
 and repeats what was measured of another version of the example.
+
+With one thread the seconds are those of the CPU, so that a process next door counts little; with
+more they are the clock's, and the machine should be quiet.
 """
 
 from __future__ import annotations
@@ -51,6 +55,7 @@ FIGURES = {
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True)
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile around every step.")
+@click.option("--epochs", type=click.IntRange(1), help="A smaller budget, the same for both.")
 @click.option("--quick", is_flag=True, help="Short runs, to see that it works.")
 @click.option("--again", is_flag=True, help="Repeat what is kept already.")
 @click.option("--kept", type=click.Path(dir_okay=False, path_type=Path), default=KEPT)
@@ -60,6 +65,7 @@ def main(
     seeds: int,
     threads: int,
     compiled: bool,
+    epochs: int | None,
     quick: bool,
     again: bool,
     kept: Path,
@@ -73,23 +79,29 @@ def main(
     runs: dict[str, Run] = {}
     if kept.exists():
         runs = json.loads(kept.read_text("utf-8"))
+    length = "quick" if quick else f"{epochs} epochs" if epochs else "whole"
     found: dict[str, list[list[Run]]] = {name: [[], []] for name in names}
     for seed in range(seeds):
         for name in names:
             for framework, ended in zip(FRAMEWORKS, found[name], strict=True):
-                order = ordered(name, framework, seed, threads, compiled, quick)
+                order = ordered(name, framework, seed, threads, compiled, length)
                 key = " ".join(str(value) for value in order.values())
                 if again or key not in runs or runs[key]["version"] != version_of(name):
                     runs[key] = run(order)
                     keep(runs, kept)
                 ended.append(runs[key])
-                told = f"{runs[key]['figure']:.4f} in {runs[key]['seconds']:.1f} s"
+                told = f"{runs[key]['figure']:.4f} in {runs[key][clock(threads)]:.1f} s"
                 click.echo(f"{name}, {framework}, seed {seed}: {told}", err=True)
-    show([row(name, *found[name]) for name in names], markdown)
+    show([row(name, *found[name], clock(threads)) for name in names], markdown)
+
+
+def clock(threads: int) -> str:
+    """Which of a run's times is compared."""
+    return "cpu" if threads == 1 else "seconds"
 
 
 def ordered(
-    name: str, framework: str, seed: int, threads: int, compiled: bool, quick: bool
+    name: str, framework: str, seed: int, threads: int, compiled: bool, length: str
 ) -> dict[str, Any]:
     """What one process is to do; the values together name the run."""
     way = "compiled" if compiled and framework == "PyTorch" else "as written"
@@ -99,7 +111,7 @@ def ordered(
         "seed": seed,
         "threads": threads,
         "way": way,
-        "length": "quick" if quick else "whole",
+        "length": length,
     }
 
 
@@ -125,7 +137,9 @@ def run(order: dict[str, Any]) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         environment["TRACEFUSE_CACHE_DIR"] = str(Path(folder) / "cache")  # empty: compiling counts
         arguments = ["--seed", str(order["seed"]), "--out", folder]
-        arguments += ["--quick"] if order["length"] == "quick" else []
+        if order["length"] != "whole":
+            number = order["length"].removesuffix(" epochs")
+            arguments += ["--quick"] if number == "quick" else ["--epochs", number]
         told = {
             "name": order["name"],
             "framework": order["framework"],
@@ -164,25 +178,21 @@ def keep(runs: dict[str, Run], path: Path) -> None:
     beside.replace(path)
 
 
-def row(name: str, ours: list[Run], theirs: list[Run]) -> list[str]:
-    """One line of the table: figures with their spread over seeds, seconds, their ratios."""
+def row(name: str, ours: list[Run], theirs: list[Run], kind: str) -> list[str]:
+    """One line of the table: figures with their spread over seeds, seconds, their ratio."""
     cells = [f"`{name}`: {FIGURES[name][0]}" + (" (less is better)" if FIGURES[name][1] else "")]
     for runs in (ours, theirs):
         figures = [one["figure"] for one in runs]
         cells.append(f"{statistics.mean(figures):.4f} ({min(figures):.4f} to {max(figures):.4f})")
-    for kind in ("seconds", "steps"):
-        times = [statistics.median(one[kind] for one in runs) for runs in (ours, theirs)]
-        pairs = zip(ours, theirs, strict=True)  # of the same seed, one after the other
-        ratio = statistics.median(b[kind] / a[kind] for a, b in pairs)
-        cells += [*(f"{seconds:.1f}" for seconds in times), f"{ratio:.2f}"]
-    return cells
+    times = [statistics.median(one[kind] for one in runs) for runs in (ours, theirs)]
+    pairs = zip(ours, theirs, strict=True)  # of the same seed, one after the other
+    ratio = statistics.median(b[kind] / a[kind] for a, b in pairs)
+    return [*cells, *(f"{seconds:.1f}" for seconds in times), f"{ratio:.2f}"]
 
 
 def show(rows: list[list[str]], markdown: bool) -> None:
     """The table, for a terminal or as Markdown."""
-    head = ["example", *FRAMEWORKS]
-    head += [*(f"{one}, s" for one in FRAMEWORKS), "ratio"]
-    head += [*(f"{one}, s in steps" for one in FRAMEWORKS), "ratio"]
+    head = ["example", *FRAMEWORKS, *(f"{one}, s" for one in FRAMEWORKS), "ratio"]
     if markdown:
         for cells in [head, ["---", *["---:"] * (len(head) - 1)], *rows]:
             click.echo("| " + " | ".join(cells) + " |")
