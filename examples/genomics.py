@@ -10,7 +10,7 @@ matrix of the same sequences; what it learned is drawn as a logo.
 
 from __future__ import annotations
 
-import gzip
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ TESTED = 20_000  # sequences that no model is trained on
 WINDOW = 40  # letters shown in the logo
 
 
+@functools.cache
 def mutants(count):
     """Letters [n, 150] as numbers 0 to 3 and labels [n]: half of them replicate.
 
@@ -35,18 +36,16 @@ def mutants(count):
     library holds it and no cell does. At most ``count``, drawn by a fixed seed.
     """
     path = Path(need("logomaker").__file__).parent / "examples/datafiles/ars_sequences.txt.gz"
-    with gzip.open(path, "rt") as file:
-        rows = [line.split() for line in file if not line.startswith("#")][1:]
-    library = np.array([int(row[0]) for row in rows])
-    selected = np.array([int(row[1]) for row in rows])
-    read_letters = np.frombuffer("".join(row[2] for row in rows).encode(), np.uint8)
-    letters = np.searchsorted(LETTERS, read_letters.reshape(len(rows), -1)).astype(np.int64)
+    table = need("pandas").read_csv(path, sep="\t", comment="#")
+    library, selected = (table.iloc[:, column].to_numpy() for column in (0, 1))
     rng = np.random.default_rng(0)
     works = rng.permutation(np.flatnonzero(selected >= 4))
     fails = rng.permutation(np.flatnonzero((library >= 2) & (selected == 0)))
     half = min(len(works), len(fails), count // 2)
     chosen = rng.permutation(np.concatenate([works[:half], fails[:half]]))
-    return letters[chosen], (selected[chosen] > 0).astype(np.float32)
+    spelt = np.frombuffer("".join(table.iloc[chosen, 2]).encode(), np.uint8)
+    letters = np.searchsorted(LETTERS, spelt.reshape(len(chosen), -1)).astype(np.int64)
+    return letters, (selected[chosen] > 0).astype(np.float32)
 
 
 class Net(nn.Module):

@@ -10,6 +10,7 @@ one character at a time with a cache of keys and values.
 from __future__ import annotations
 
 import ast
+import functools
 import math
 import sysconfig
 import warnings
@@ -27,8 +28,9 @@ LETTERS = "\n" + "".join(map(chr, range(32, 127)))
 EPOCH = 200  # steps
 
 
-def prose(size, seed=0):
-    """About ``size`` characters of docstrings as numbers: [training, test], none in both."""
+@functools.cache
+def docstrings():
+    """All docstrings of the standard library's modules that are longer than a line, each once."""
     texts = []
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         with warnings.catch_warnings():
@@ -37,7 +39,12 @@ def prose(size, seed=0):
         kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
         nodes = (node for node in ast.walk(tree) if isinstance(node, kinds))
         texts += [text for node in nodes if (text := ast.get_docstring(node)) and len(text) > 40]
-    texts = list(dict.fromkeys(texts))
+    return list(dict.fromkeys(texts))
+
+
+def prose(size, seed=0):
+    """About ``size`` characters of docstrings as numbers: [training, test], none in both."""
+    texts = list(docstrings())
     number = {letter: at for at, letter in enumerate(LETTERS)}
     np.random.default_rng(seed).shuffle(texts)
     parts: list[list[int]] = [[], []]
