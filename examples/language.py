@@ -218,8 +218,8 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
 
     def epoch(number):
         losses = []
-        random = np.random.default_rng((given.seed, number))
-        for starts in random.integers(len(train) - given.context, size=(EPOCH, given.batch_size)):
+        for _ in range(EPOCH):
+            starts = torch.randint(0, len(train) - len(window), (given.batch_size,)).numpy()
             losses.append(step(*batch(train, starts)).item())
             schedule.step()
         return {"loss": np.mean(losses), "bits": bits()}
