@@ -179,20 +179,22 @@ def keep(runs: dict[str, Run], path: Path) -> None:
 
 
 def row(name: str, ours: list[Run], theirs: list[Run], kind: str) -> list[str]:
-    """One line of the table: figures with their spread over seeds, seconds, their ratio."""
+    """One line of the table: figures with their spread over seeds, seconds, their ratios."""
     cells = [f"`{name}`: {FIGURES[name][0]}" + (" (less is better)" if FIGURES[name][1] else "")]
     for runs in (ours, theirs):
         figures = [one["figure"] for one in runs]
         cells.append(f"{statistics.mean(figures):.4f} ({min(figures):.4f} to {max(figures):.4f})")
     times = [statistics.median(one[kind] for one in runs) for runs in (ours, theirs)]
     pairs = zip(ours, theirs, strict=True)  # of the same seed, one after the other
-    ratio = statistics.median(b[kind] / a[kind] for a, b in pairs)
-    return [*cells, *(f"{seconds:.1f}" for seconds in times), f"{ratio:.2f}"]
+    ratios = [(b[kind] / a[kind], b["later"][kind] / a["later"][kind]) for a, b in pairs]
+    told = [f"{statistics.median(column):.2f}" for column in zip(*ratios, strict=True)]
+    return [*cells, *(f"{number:.1f}" for number in times), *told]
 
 
 def show(rows: list[list[str]], markdown: bool) -> None:
     """The table, for a terminal or as Markdown."""
-    head = ["example", *FRAMEWORKS, *(f"{one}, s" for one in FRAMEWORKS), "ratio"]
+    head = ["example", *FRAMEWORKS, *(f"{one}, s" for one in FRAMEWORKS)]
+    head += ["ratio", "after the first epoch"]
     if markdown:
         for cells in [head, ["---", *["---:"] * (len(head) - 1)], *rows]:
             click.echo("| " + " | ".join(cells) + " |")
