@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 KEPT = Path(__file__).with_name("results") / "examples.json"
 FRAMEWORKS = ("tracefuse", "PyTorch")
 Run = dict[str, Any]
-# which of the figures an example returns is its own, and whether less of it is better
+# which of an epoch's figures is compared, and whether less of it is better
 FIGURES = {
     "mlp": ("accuracy", False),
     "lenet": ("accuracy", False),
@@ -55,7 +55,7 @@ FIGURES = {
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True)
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile around every step.")
-@click.option("--epochs", type=click.IntRange(1), help="A smaller budget, the same for both.")
+@click.option("--epochs", type=click.IntRange(2), help="A smaller budget, the same for both.")
 @click.option("--quick", is_flag=True, help="Short runs, to see that it works.")
 @click.option("--again", is_flag=True, help="Repeat what is kept already.")
 @click.option("--kept", type=click.Path(dir_okay=False, path_type=Path), default=KEPT)
@@ -92,7 +92,13 @@ def main(
                 ended.append(runs[key])
                 told = f"{runs[key]['figure']:.4f} in {runs[key][clock(threads)]:.1f} s"
                 click.echo(f"{name}, {framework}, seed {seed}: {told}", err=True)
-    show([row(name, *found[name], clock(threads)) for name in names], markdown)
+    rows = []
+    for name, (ours, theirs) in found.items():
+        figure, falls = FIGURES[name]
+        title = f"`{name}`: {figure}" + (" (less is better)" if falls else "")
+        title += "" if length == "whole" else f", {length}"
+        rows.append([title, *cells(ours, theirs, clock(threads))])
+    show(rows, markdown)
 
 
 def clock(threads: int) -> str:
@@ -178,17 +184,17 @@ def keep(runs: dict[str, Run], path: Path) -> None:
     beside.replace(path)
 
 
-def row(name: str, ours: list[Run], theirs: list[Run], kind: str) -> list[str]:
+def cells(ours: list[Run], theirs: list[Run], kind: str) -> list[str]:
     """One line of the table: figures with their spread over seeds, seconds, their ratios."""
-    cells = [f"`{name}`: {FIGURES[name][0]}" + (" (less is better)" if FIGURES[name][1] else "")]
+    figures = []
     for runs in (ours, theirs):
-        figures = [one["figure"] for one in runs]
-        cells.append(f"{statistics.mean(figures):.4f} ({min(figures):.4f} to {max(figures):.4f})")
+        found = [one["figure"] for one in runs]
+        figures.append(f"{statistics.mean(found):.4f} ({min(found):.4f} to {max(found):.4f})")
     times = [statistics.median(one[kind] for one in runs) for runs in (ours, theirs)]
     pairs = zip(ours, theirs, strict=True)  # of the same seed, one after the other
     ratios = [(b[kind] / a[kind], b["later"][kind] / a["later"][kind]) for a, b in pairs]
     told = [f"{statistics.median(column):.2f}" for column in zip(*ratios, strict=True)]
-    return [*cells, *(f"{number:.1f}" for number in times), *told]
+    return [*figures, *(f"{number:.1f}" for number in times), *told]
 
 
 def show(rows: list[list[str]], markdown: bool) -> None:
@@ -196,12 +202,12 @@ def show(rows: list[list[str]], markdown: bool) -> None:
     head = ["example", *FRAMEWORKS, *(f"{one}, s" for one in FRAMEWORKS)]
     head += ["ratio", "after the first epoch"]
     if markdown:
-        for cells in [head, ["---", *["---:"] * (len(head) - 1)], *rows]:
-            click.echo("| " + " | ".join(cells) + " |")
+        for line in [head, ["---", *["---:"] * (len(head) - 1)], *rows]:
+            click.echo("| " + " | ".join(line) + " |")
         return
     table = Table(*head)
-    for cells in rows:
-        table.add_row(*cells)
+    for line in rows:
+        table.add_row(*line)
     Console().print(table)
 
 
