@@ -28,6 +28,9 @@ WARMTH = 4.0  # softens the answers that the small network learns from
 FEW = 100  # labels, for distillation
 
 
+# The network, and the same with weights of 8 bits.
+
+
 class Net(nn.Module):
     """Two convolutions and two linear layers; ``sizes`` are the channels and units between them."""
 
@@ -69,6 +72,9 @@ class Quantised(nn.Module):
         x = F.max_pool2d(x, 2).flatten(1)
         x = F.relu(F.linear(x, self.weight("fc1_weight"), self.fc1_bias))
         return F.linear(x, self.weight("fc2_weight"), self.fc2_bias)
+
+
+# Smaller networks, and how they are trained.
 
 
 def pruned(net, sizes):
@@ -154,6 +160,9 @@ def labelled(data, seed):
     parts = [random.permutation(np.flatnonzero(y == k))[: FEW // 10] for k in range(10)]
     chosen = np.tile(np.concatenate(parts), len(x) // FEW)
     return x[chosen], x_test, y[chosen], y_test
+
+
+# What is compared.
 
 
 def answering(net):

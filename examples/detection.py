@@ -28,6 +28,9 @@ CELLS = SIDE // STRIDE
 WINDOWS = (16, 24, 32, 40)  # sides that the baseline looks at
 
 
+# What is seen, and what is to be said of it.
+
+
 def enlarged(digit, side):
     """An 8x8 digit at ``side`` pixels, bilinear."""
     at = np.linspace(0, 7, side)
@@ -92,6 +95,9 @@ def targets(boxes, kinds):
     return cells, sides
 
 
+# The network and its two losses.
+
+
 class Detector(nn.Module):
     """Images to class scores [n, 10, CELLS, CELLS] and boxes [n, 4, CELLS, CELLS] in pixels."""
 
@@ -145,6 +151,9 @@ def apart(boxes, others, cells):
     return ((1 - ratio) * found).sum() / found.sum().clamp(min=1.0)
 
 
+# From scores to boxes, and how good they are.
+
+
 def kept(boxes, scores, classes, least=0.05):
     """Boxes, scores and classes after suppression of those that overlap a better one."""
     chosen = np.argsort(-scores)[:200]
@@ -182,6 +191,9 @@ def average_precision(found, boxes, kinds):
             envelope = np.maximum.accumulate(precision[::-1])[::-1]
             areas.append(float((envelope * right).sum() / total))
     return float(np.mean(areas))
+
+
+# The baseline.
 
 
 def patches(image, side):
@@ -227,6 +239,9 @@ def by_windows(training, images):
         scores = np.concatenate(scores)
         found.append(kept(np.concatenate(every), scores.max(1), scores.argmax(1)))
     return found
+
+
+# The run.
 
 
 def draw_boxes(images, found, path):

@@ -28,6 +28,9 @@ LETTERS = "\n" + "".join(map(chr, range(32, 127)))
 EPOCH = 200  # steps
 
 
+# The text.
+
+
 @functools.cache
 def docstrings():
     """All docstrings of the standard library's modules that are longer than a line, each once."""
@@ -59,6 +62,9 @@ def prose(size, seed=0):
 def hash_of(text):
     """A number that is the same in every process."""
     return sum((at + 1) * ord(letter) for at, letter in enumerate(text))
+
+
+# The network.
 
 
 class Attention(nn.Module):
@@ -127,6 +133,9 @@ class Language(nn.Module):
         return self.head(self.norm(x))[0, 0], known
 
 
+# The baseline.
+
+
 def n_gram_bits(train, test, longest):
     """Bits per character of n-grams up to ``longest``, the best of them; Witten-Bell smoothing."""
     counts = [defaultdict(dict) for _ in range(longest)]
@@ -146,6 +155,9 @@ def n_gram_bits(train, test, longest):
                 chance = (seen.get(letter, 0) + len(seen) * chance) / (total + len(seen))
             bits[order] -= math.log2(chance)
     return float(bits.min() / len(unseen)), int(bits.argmin()) + 1
+
+
+# The run.
 
 
 def write(net, start, length, context, heads, seed, temperature=0.8):

@@ -25,6 +25,9 @@ LENGTH = 4096  # samples that are heard, about half a second
 FRAME, HOP, BANDS = 256, 128, 24  # of the spectrogram: 31 frames
 
 
+# What is heard.
+
+
 def mel_filters(rate):
     """Triangles [FRAME // 2 + 1, BANDS], evenly spaced in mel from 80 Hz to half the rate."""
     low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (80, rate / 2))
@@ -72,6 +75,9 @@ class Hearing(nn.Module):
         return (centred / centred.std((1, 2), keepdim=True))[:, None]
 
 
+# The network.
+
+
 def encoder(widths, features, space):
     """Convolutions with BatchNorm and pooling by 2, then a linear layer into the space."""
     layers = []
@@ -94,6 +100,9 @@ class Pair(nn.Module):
         """Points on the unit sphere for both, [n, space] each."""
         seen, heard = self.seeing(pictures), self.hearing(spectrograms)
         return F.normalize(seen, dim=1), F.normalize(heard, dim=1)
+
+
+# What is seen, in which groups, and how good the answers are.
 
 
 def jitter(pictures):
@@ -130,6 +139,9 @@ def retrieval(seen, heard, labels, rng, rounds=20):
     return {"picture to recording": found[0], "recording to picture": found[1]}
 
 
+# The baseline.
+
+
 def correlated(train, test, components=9):
     """Canonical correlation of training pairs; where it puts the test pairs, of unit length.
 
@@ -141,6 +153,9 @@ def correlated(train, test, components=9):
     linear.fit(flat[0][0], main.transform(flat[0][1]))
     both = linear.transform(flat[1][0], main.transform(flat[1][1]))
     return [points / np.linalg.norm(points, axis=1, keepdims=True) for points in both]
+
+
+# The run.
 
 
 def draw_matrix(pictures, spectrograms, cosines, path):

@@ -24,6 +24,9 @@ MOST = 6  # characters
 TESTED = 400
 
 
+# What is heard.
+
+
 def voices():
     """The characters in order, a recording of each, and samples a second."""
     found, rate = read_recordings(Path(need("captcha").__file__).parent / "data")
@@ -87,6 +90,9 @@ def mixtures(seed, count, recordings, rate):
     return np.stack(inputs), said, lengths
 
 
+# The network, and how its answers are read and judged.
+
+
 class Net(nn.Module):
     """Spectrograms [n, frames, bands] to log-probabilities [frames / 2, n, characters + 1]."""
 
@@ -131,6 +137,9 @@ def error_rate(heard, said, lengths):
     return sum(distance(h, list(s[:n])) for h, s, n in pairs) / lengths.sum()
 
 
+# The baseline.
+
+
 def by_templates(inputs, recordings, rate):
     """The baseline: pieces between quiet frames, each read as the nearest single recording."""
     bands = mel_bands(rate)
@@ -151,6 +160,9 @@ def by_templates(inputs, recordings, rate):
         pieces = [frames[a:b] for a, b in zip(starts, ends, strict=True) if b - a > 5]
         heard.append([int((known @ shape(piece)).argmax()) + 1 for piece in pieces])
     return heard
+
+
+# The run.
 
 
 def draw_reading(frames, best, names, said, path):
