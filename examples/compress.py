@@ -206,9 +206,11 @@ def draw_sizes(rows, path):
     figure, axes = plt.subplots(figsize=(7, 4))
     for name, row in rows.items():
         axes.plot(row[1] / 1024, row[4], "o")
-        axes.annotate(name, (row[1] / 1024, row[4]), xytext=(5, 5), textcoords="offset points")
+        side = "right" if name.startswith("large") or name.endswith("bits") else "left"
+        away = {"xytext": (-8 if side == "right" else 8, -3), "textcoords": "offset points"}
+        axes.annotate(name, (row[1] / 1024, row[4]), ha=side, **away)
     axes.set(xlabel="KiB of the file", ylabel="test accuracy", xscale="log")
-    axes.margins(0.15)
+    axes.margins(0.35, 0.1)
     figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
 
