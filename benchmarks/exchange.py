@@ -1,7 +1,8 @@
 """An order from same_script.py in, one training of an example out, with PyTorch if so ordered.
 
 Under PyTorch the modules that the example imports as ``engine...`` are torch's, and two of them are
-stand-ins: data sets take NumPy arrays, and runs are not checkpointed.
+stand-ins: data sets take NumPy arrays, and runs are not checkpointed. The example ends where its
+first training ends: baselines and pictures are the same with both.
 """
 
 from __future__ import annotations
@@ -20,32 +21,74 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-SPENT = {"seconds": 0.0}  # in epochs
+Function = Callable[..., Any]
+STEPS = [0.0]  # seconds in jitted functions
+
+
+class Trained(Exception):
+    """The example's first training has ended: its figures and its times."""
 
 
 def main(order: Mapping[str, Any]) -> None:
-    """Run the example, and print its figure and its seconds as JSON."""
+    """Run the example until it is trained, and print its figure and its seconds as JSON."""
     train = importlib.import_module("engine.train")  # options and pictures are nobody's tensors
-    real = train.fit if order["framework"] == "tracefuse" else epochs_only
-    train.fit = timed(real)  # type: ignore[attr-defined]
-    if order["framework"] == "PyTorch":
+    ours = order["framework"] == "tracefuse"
+    train.fit = timed(train.fit if ours else epochs_only)  # type: ignore[attr-defined]
+    if ours:
+        front = importlib.import_module("engine")
+        front.jit = counted(front.jit)  # type: ignore[attr-defined]
+    else:
         exchange(order["threads"], order["compiled"], train)
     module = load(order["name"])
-    figures = module.main(order["arguments"])
-    print(json.dumps({"figure": figures[order["figure"]], **SPENT}))
+    try:
+        module.main(order["arguments"])
+    except Trained as trained:
+        found = dict(trained.args[0])
+        print(json.dumps({"figure": found.pop("history")[-1][order["figure"]], **found}))
 
 
-def timed(fit: Callable[..., Any]) -> Callable[..., Any]:
-    """``fit``, its seconds added up."""
+def timed(fit: Function) -> Function:
+    """``fit``, which raises Trained with its history and seconds in place of returning."""
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
-        try:
-            return fit(*args, **kwargs)
-        finally:
-            SPENT["seconds"] += time.perf_counter() - started
+    def run(epoch: Function, *args: Any, **kwargs: Any) -> Any:
+        later = {"seconds": 0.0, "cpu": 0.0}
+
+        def timed_epoch(number: int) -> Any:
+            started, busy = time.perf_counter(), time.process_time()
+            figures = epoch(number)
+            if number > 1:
+                later["seconds"] += time.perf_counter() - started
+                later["cpu"] += time.process_time() - busy
+            return figures
+
+        started, busy = time.perf_counter(), time.process_time()
+        history = fit(timed_epoch, *args, **kwargs)
+        spent = {
+            "seconds": time.perf_counter() - started,
+            "cpu": time.process_time() - busy,
+            "steps": STEPS[0],
+            "later": later,  # epochs than the first
+        }
+        raise Trained({"history": history, **spent})
 
     return run
+
+
+def counted(jit: Function) -> Function:
+    """``jit`` whose functions add the time they take to STEPS."""
+
+    def jit_counted(function: Function) -> Function:
+        fast = jit(function)
+
+        def call(*args: Any) -> Any:
+            started = time.perf_counter()
+            result = fast(*args)
+            STEPS[0] += time.perf_counter() - started
+            return result
+
+        return call
+
+    return jit_counted
 
 
 def epochs_only(
@@ -65,7 +108,7 @@ def exchange(threads: int, compiled: bool, train: ModuleType) -> None:
     torch = importlib.import_module("torch")
     data = importlib.import_module("torch.utils.data")
     torch.set_num_threads(threads)
-    front = Front(torch, torch.compile if compiled else (lambda function: function))
+    front = Front(torch, counted(torch.compile if compiled else (lambda function: function)))
 
     class Arrays(data.TensorDataset):  # type: ignore[misc, name-defined]
         """A data set of NumPy arrays, taken a batch at a time as ours is."""
@@ -96,8 +139,7 @@ def exchange(threads: int, compiled: bool, train: ModuleType) -> None:
     loading = ModuleType("engine.data")
     loading.TensorDataset, loading.DataLoader = Arrays, Batches  # type: ignore[attr-defined]
     boxes = ModuleType("engine.vision")  # boxes are found by our own functions on either side
-    for name in ("batched_nms", "box_iou"):
-        setattr(boxes, name, on_arrays(getattr(vision, name), torch))
+    boxes.batched_nms = on_arrays(vision.batched_nms, torch)  # type: ignore[attr-defined]
     options = train.options
 
     def seeded(*args: Any, **kwargs: Any) -> argparse.ArgumentParser:
@@ -127,7 +169,7 @@ def exchange(threads: int, compiled: bool, train: ModuleType) -> None:
 class Front(ModuleType):
     """torch, but for ``jit``: torch's own module of that name is needed by the rest of it."""
 
-    def __init__(self, torch: ModuleType, jit: Callable[..., Any]) -> None:
+    def __init__(self, torch: ModuleType, jit: Function) -> None:
         super().__init__("engine")
         self.torch, self.jit = torch, jit
 
@@ -135,7 +177,7 @@ class Front(ModuleType):
         return getattr(self.torch, name)
 
 
-def on_arrays(function: Callable[..., Any], torch: Any) -> Callable[..., Any]:
+def on_arrays(function: Function, torch: Any) -> Function:
     """``function`` of our tensors for those of ``torch``."""
     from_numpy = importlib.import_module("engine.creation").from_numpy
 

@@ -19,14 +19,13 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import need, options, read
+from engine.train import need, options, positive, read
 
 load_digits = need("sklearn.datasets").load_digits
 train_test_split = need("sklearn.model_selection").train_test_split
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 DEFAULT = {"depth": 1, "width": 64, "activation": "relu", "dropout": 0.0, "lr": 1e-3, "decay": 1e-4}
-BATCH_SIZE = 64
 
 
 def splits():
@@ -50,13 +49,13 @@ def network(chosen):
 class Training:
     """One network on its way: ``epoch()`` trains, ``accuracy(x, y)`` says how well it reads."""
 
-    def __init__(self, chosen: dict[str, Any], data: Any, seed: int) -> None:
+    def __init__(self, chosen: dict[str, Any], data: Any, seed: int, batch_size: int) -> None:
         torch.manual_seed(seed)
         self.net = network(chosen)
         optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=chosen["lr"], weight_decay=chosen["decay"]
         )
-        self.loader = DataLoader(TensorDataset(*data), BATCH_SIZE, shuffle=True, drop_last=True)
+        self.loader = DataLoader(TensorDataset(*data), batch_size, shuffle=True, drop_last=True)
 
         @torch.jit
         def step(images, labels):
@@ -109,18 +108,29 @@ def search(given: argparse.Namespace, training: Any, validation: Any) -> Any:
     given.out.mkdir(parents=True, exist_ok=True)
     if not given.resume:
         given.checkpoint.unlink(missing_ok=True)
-    study = optuna.create_study(
-        storage=f"sqlite:///{given.checkpoint}",
-        study_name="automl",
-        direction="maximize",
-        load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
-    )
+    try:
+        study = optuna.create_study(
+            storage=f"sqlite:///{given.checkpoint}",
+            study_name="automl",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
+        )
+    except need("sqlalchemy").exc.DatabaseError:
+        raise SystemExit(f"{given.checkpoint}: not a study; search without --resume") from None
+    settings = {"epochs": given.epochs, "batch size": given.batch_size, "seed": given.seed}
+    before = study.user_attrs.get("settings", settings)
+    if before != settings:
+        raise SystemExit(
+            f"{given.checkpoint}: its trials were made with {before}, and this run has {settings}; "
+            "give the options that it was made with, or search without --resume"
+        )
+    study.set_user_attr("settings", settings)
     if not study.trials:
-        study.enqueue_trial(DEFAULT)
+        study.enqueue_trial(DEFAULT | {"lr": given.lr})
 
     def objective(trial):
-        run = Training(choose(trial), training, given.seed)
+        run = Training(choose(trial), training, given.seed, given.batch_size)
         for number in range(given.epochs):
             run.epoch()
             trial.report(run.accuracy(*validation), number)
@@ -162,12 +172,12 @@ def draw_trials(study: Any, path: Any) -> None:
     plt.close(figure)
 
 
-def tested(chosen: dict[str, Any], epochs: int, data: Any, test: Any) -> float:
+def tested(chosen: dict[str, Any], given: argparse.Namespace, data: Any, test: Any) -> float:
     """The mean test accuracy of three networks trained on ``data``, validation images included."""
     found = []
     for seed in range(3):
-        run = Training(chosen, data, seed)
-        for _ in range(epochs):
+        run = Training(chosen, data, seed, given.batch_size)
+        for _ in range(given.epochs):
             run.epoch()
         found.append(run.accuracy(*test))
     return float(np.mean(found))
@@ -175,8 +185,9 @@ def tested(chosen: dict[str, Any], epochs: int, data: Any, test: Any) -> float:
 
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Search, draw, compare; test accuracies of the best network and of the default one."""
-    parser = options("automl", __doc__.splitlines()[0], epochs=12, batch_size=BATCH_SIZE, lr=1e-3)
-    parser.add_argument("--trials", type=int, default=50, help="networks to try")
+    parser = options("automl", __doc__.splitlines()[0], epochs=12, batch_size=64, lr=1e-3)
+    told = "networks to try; --lr is that of the first one, --stop-after counts them"
+    parser.add_argument("--trials", type=positive, default=50, help=told)
     given = read(parser, arguments, {"epochs": 3, "trials": 3}, checkpoint="study.db")
     training, validation, test = splits()
     study = search(given, training, validation)
@@ -187,8 +198,8 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     print(f"{compiled} programs were compiled, {known} were there from an equal network")
     draw_trials(study, given.out / "trials.png")
     both = [np.concatenate(parts) for parts in zip(training, validation, strict=True)]
-    best = tested(study.best_params, given.epochs, both, test)
-    baseline = tested(DEFAULT, given.epochs, both, test)
+    best = tested(study.best_params, given, both, test)
+    baseline = tested(study.trials[0].params, given, both, test)
     print(f"test accuracy {best:.2%} with {study.best_params}; the default {baseline:.2%}")
     return {"accuracy": best, "baseline": baseline, "compiled": compiled, "known": known}
 

@@ -15,8 +15,8 @@ import numpy as np
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
-from engine.train import draw_curves, fit, need, options, read
-from engine.vision import batched_nms, box_iou
+from engine.train import draw_curves, fit, need, options, positive, read
+from engine.vision import batched_nms
 
 load_digits = need("sklearn.datasets").load_digits
 load_sample_images = need("sklearn.datasets").load_sample_images
@@ -26,6 +26,9 @@ train_test_split = need("sklearn.model_selection").train_test_split
 SIDE, STRIDE, MOST = 96, 4, 4  # pixels of an image and of a cell; objects in an image
 CELLS = SIDE // STRIDE
 WINDOWS = (16, 24, 32, 40)  # sides that the baseline looks at
+
+
+# What is seen, and what is to be said of it.
 
 
 def enlarged(digit, side):
@@ -38,9 +41,13 @@ def enlarged(digit, side):
 
 
 def overlap(boxes, others):
-    """Intersection over union [n, m] of boxes (left, top, right, bottom)."""
-    boxes, others = (torch.from_numpy(np.asarray(b, np.float32)) for b in (boxes, others))
-    return box_iou(boxes, others).numpy()
+    """Intersection over union [n, m] of boxes [n, 4] and [m, 4] (left, top, right, bottom)."""
+    boxes, others = np.asarray(boxes)[:, None], np.asarray(others)[None]
+    low = np.maximum(boxes[..., :2], others[..., :2])
+    high = np.minimum(boxes[..., 2:], others[..., 2:])
+    shared = np.maximum(high - low, 0).prod(-1)
+    areas = [(some[..., 2:] - some[..., :2]).prod(-1) for some in (boxes, others)]
+    return shared / (areas[0] + areas[1] - shared)
 
 
 def scenes(seed, count, photographs, digits, classes):
@@ -88,6 +95,9 @@ def targets(boxes, kinds):
     return cells, sides
 
 
+# The network and its two losses.
+
+
 class Detector(nn.Module):
     """Images to class scores [n, 10, CELLS, CELLS] and boxes [n, 4, CELLS, CELLS] in pixels."""
 
@@ -110,10 +120,8 @@ class Detector(nn.Module):
         self.sides = nn.Conv2d(width, 4, 1)
         nn.init.constant_(self.classes.bias, -4.0)  # nearly all cells are of no object
         middle = (torch.arange(CELLS) + 0.5) * STRIDE
-        x, y = (
-            middle.reshape(1, -1).expand(CELLS, CELLS),
-            middle.reshape(-1, 1).expand(CELLS, CELLS),
-        )
+        x = middle.reshape(1, -1).expand(CELLS, CELLS)
+        y = middle.reshape(-1, 1).expand(CELLS, CELLS)
         self.register_buffer("middle", torch.stack([x, y, x, y]))
 
     def forward(self, images):
@@ -134,15 +142,16 @@ def focal(scores, cells):
 
 def apart(boxes, others, cells):
     """1 - intersection over union of the boxes of object cells, averaged."""
-    low, high = (
-        torch.maximum(boxes[:, :2], others[:, :2]),
-        torch.minimum(boxes[:, 2:], others[:, 2:]),
-    )
+    low = torch.maximum(boxes[:, :2], others[:, :2])
+    high = torch.minimum(boxes[:, 2:], others[:, 2:])
     shared = (high - low).clamp(min=0.0).prod(1)
     areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (boxes, others)]
     found = (cells >= 0).float()
     ratio = (shared + 1.0) / (areas[0] + areas[1] - shared + 1.0)
     return ((1 - ratio) * found).sum() / found.sum().clamp(min=1.0)
+
+
+# From scores to boxes, and how good they are.
 
 
 def kept(boxes, scores, classes, least=0.05):
@@ -182,6 +191,9 @@ def average_precision(found, boxes, kinds):
             envelope = np.maximum.accumulate(precision[::-1])[::-1]
             areas.append(float((envelope * right).sum() / total))
     return float(np.mean(areas))
+
+
+# The baseline.
 
 
 def patches(image, side):
@@ -229,6 +241,9 @@ def by_windows(training, images):
     return found
 
 
+# The run.
+
+
 def draw_boxes(images, found, path):
     """Some images with the boxes that are found, each with its class."""
     plt = need("matplotlib.pyplot")
@@ -249,10 +264,12 @@ def draw_boxes(images, found, path):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare, draw; the mean average precision of the network and of the baseline."""
     parser = options("detection", __doc__.splitlines()[0], epochs=12, batch_size=32, lr=2e-3)
-    parser.add_argument("--width", type=int, default=48, help="channels of the last layers")
-    parser.add_argument("--images", type=int, default=1_536, help="new ones in every epoch")
-    parser.add_argument("--tested", type=int, default=200, help="images of the test")
+    parser.add_argument("--width", type=positive, default=48, help="channels of the last layers")
+    parser.add_argument("--images", type=positive, default=1_536, help="new ones in every epoch")
+    parser.add_argument("--tested", type=positive, default=200, help="images of the test")
     given = read(parser, arguments, {"epochs": 2, "width": 8, "images": 96, "tested": 20})
+    if given.images < given.batch_size:
+        parser.error(f"--images {given.images}: give a batch at least, {given.batch_size}")
     raw = load_digits()
     x, x_test, y, y_test = train_test_split(
         (raw.images / 16.0).astype(np.float32), raw.target, test_size=0.2, random_state=0

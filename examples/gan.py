@@ -16,7 +16,7 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, draw_sheet, fit, need, options, read
+from engine.train import draw_curves, draw_sheet, fit, need, options, positive, read
 
 load_digits = need("sklearn.datasets").load_digits
 SVC = need("sklearn.svm").SVC
@@ -86,7 +86,7 @@ def score(judge, images):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, judge, draw; the scores of the samples, of the Gaussian and of real digits."""
     parser = options("gan", __doc__.splitlines()[0], epochs=300, batch_size=64, lr=5e-4)
-    parser.add_argument("--width", type=int, default=24, help="channels next to the image")
+    parser.add_argument("--width", type=positive, default=24, help="channels next to the image")
     given = read(parser, arguments, {"epochs": 6, "width": 8})
     raw = load_digits()
     real = (raw.data / 8.0 - 1.0).astype(np.float32)

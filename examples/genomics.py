@@ -10,7 +10,7 @@ matrix of the same sequences; what it learned is drawn as a logo.
 
 from __future__ import annotations
 
-import gzip
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, fit, need, options, read
+from engine.train import draw_curves, fit, need, options, positive, read
 
 roc_auc_score = need("sklearn.metrics").roc_auc_score
 
@@ -28,6 +28,7 @@ TESTED = 20_000  # sequences that no model is trained on
 WINDOW = 40  # letters shown in the logo
 
 
+@functools.cache
 def mutants(count):
     """Letters [n, 150] as numbers 0 to 3 and labels [n]: half of them replicate.
 
@@ -35,18 +36,16 @@ def mutants(count):
     library holds it and no cell does. At most ``count``, drawn by a fixed seed.
     """
     path = Path(need("logomaker").__file__).parent / "examples/datafiles/ars_sequences.txt.gz"
-    with gzip.open(path, "rt") as file:
-        rows = [line.split() for line in file if not line.startswith("#")][1:]
-    library = np.array([int(row[0]) for row in rows])
-    selected = np.array([int(row[1]) for row in rows])
-    read_letters = np.frombuffer("".join(row[2] for row in rows).encode(), np.uint8)
-    letters = np.searchsorted(LETTERS, read_letters.reshape(len(rows), -1)).astype(np.int64)
+    table = need("pandas").read_csv(path, sep="\t", comment="#")
+    library, selected = (table.iloc[:, column].to_numpy() for column in (0, 1))
     rng = np.random.default_rng(0)
     works = rng.permutation(np.flatnonzero(selected >= 4))
     fails = rng.permutation(np.flatnonzero((library >= 2) & (selected == 0)))
     half = min(len(works), len(fails), count // 2)
     chosen = rng.permutation(np.concatenate([works[:half], fails[:half]]))
-    return letters[chosen], (selected[chosen] > 0).astype(np.float32)
+    spelt = np.frombuffer("".join(table.iloc[chosen, 2]).encode(), np.uint8)
+    letters = np.searchsorted(LETTERS, spelt.reshape(len(chosen), -1)).astype(np.int64)
+    return letters, (selected[chosen] > 0).astype(np.float32)
 
 
 class Net(nn.Module):
@@ -106,9 +105,13 @@ def draw_logo(effects, first, path):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare, draw; the areas under the ROC curve of the network and of the matrix."""
     parser = options("genomics", __doc__.splitlines()[0], epochs=8, batch_size=256, lr=2e-3)
-    parser.add_argument("--width", type=int, default=32, help="motifs of each convolution")
-    parser.add_argument("--sequences", type=int, default=120_000, help="at most, tested ones too")
+    parser.add_argument("--width", type=positive, default=32, help="motifs of each convolution")
+    parser.add_argument(
+        "--sequences", type=positive, default=120_000, help="at most, tested ones too"
+    )
     given = read(parser, arguments, {"epochs": 2, "width": 4, "sequences": 6_000})
+    if given.sequences < 3 * given.batch_size:
+        parser.error(f"--sequences {given.sequences}: give three batches, {3 * given.batch_size}")
     letters, labels = mutants(given.sequences)
     tested = min(TESTED, len(letters) // 3)
     x, x_test, y, y_test = letters[tested:], letters[:tested], labels[tested:], labels[:tested]

@@ -10,6 +10,7 @@ one character at a time with a cache of keys and values.
 from __future__ import annotations
 
 import ast
+import functools
 import math
 import sysconfig
 import warnings
@@ -21,14 +22,18 @@ import numpy as np
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
-from engine.train import draw_curves, fit, options, read
+from engine.train import draw_curves, fit, options, positive, read
 
 LETTERS = "\n" + "".join(map(chr, range(32, 127)))
 EPOCH = 200  # steps
 
 
-def prose(size, seed=0):
-    """About ``size`` characters of docstrings as numbers: [training, test], none in both."""
+# The text.
+
+
+@functools.cache
+def docstrings():
+    """All docstrings of the standard library's modules that are longer than a line, each once."""
     texts = []
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         with warnings.catch_warnings():
@@ -37,7 +42,12 @@ def prose(size, seed=0):
         kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
         nodes = (node for node in ast.walk(tree) if isinstance(node, kinds))
         texts += [text for node in nodes if (text := ast.get_docstring(node)) and len(text) > 40]
-    texts = list(dict.fromkeys(texts))
+    return list(dict.fromkeys(texts))
+
+
+def prose(size, seed=0):
+    """About ``size`` characters of docstrings as numbers: [training, test], none in both."""
+    texts = list(docstrings())
     number = {letter: at for at, letter in enumerate(LETTERS)}
     np.random.default_rng(seed).shuffle(texts)
     parts: list[list[int]] = [[], []]
@@ -52,6 +62,9 @@ def prose(size, seed=0):
 def hash_of(text):
     """A number that is the same in every process."""
     return sum((at + 1) * ord(letter) for at, letter in enumerate(text))
+
+
+# The network.
 
 
 class Attention(nn.Module):
@@ -120,6 +133,9 @@ class Language(nn.Module):
         return self.head(self.norm(x))[0, 0], known
 
 
+# The baseline.
+
+
 def n_gram_bits(train, test, longest):
     """Bits per character of n-grams up to ``longest``, the best of them; Witten-Bell smoothing."""
     counts = [defaultdict(dict) for _ in range(longest)]
@@ -139,6 +155,9 @@ def n_gram_bits(train, test, longest):
                 chance = (seen.get(letter, 0) + len(seen) * chance) / (total + len(seen))
             bits[order] -= math.log2(chance)
     return float(bits.min() / len(unseen)), int(bits.argmin()) + 1
+
+
+# The run.
 
 
 def write(net, start, length, context, heads, seed, temperature=0.8):
@@ -167,11 +186,15 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare, write; bits per character of the network and of the n-grams."""
     parser = options("language", __doc__.splitlines()[0], epochs=20, batch_size=16, lr=2e-3)
     for name, default in {"width": 128, "heads": 4, "layers": 3, "context": 128}.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--characters", type=int, default=1_200_000, help="of prose")
+        parser.add_argument(f"--{name}", type=positive, default=default)
+    parser.add_argument("--characters", type=positive, default=1_200_000, help="of prose")
     small = {"width": 32, "heads": 2, "layers": 1, "context": 32, "characters": 40_000}
     given = read(parser, arguments, {"epochs": 2, **small})
+    if given.width % given.heads:
+        parser.error(f"--heads {given.heads}: they share --width {given.width} and must divide it")
     train, test = prose(given.characters)
+    if len(test) <= given.batch_size * given.context:
+        parser.error(f"--characters {given.characters}: give more, the test part has {len(test)}")
     net = Language(given.width, given.heads, given.layers, given.context)
     optimizer = torch.optim.AdamW(net.parameters(), given.lr, (0.9, 0.95), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -194,8 +217,8 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
             return F.cross_entropy(net(x).flatten(0, 1), y.flatten())
 
     def batch(text, starts):
-        rows = torch.from_numpy(text[starts[:, None] + window])
-        return rows[:, :-1], rows[:, 1:]
+        rows = text[starts[:, None] + window]
+        return torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
 
     def bits():
         net.eval()

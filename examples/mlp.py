@@ -11,7 +11,7 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, fit, need, options, read
+from engine.train import draw_curves, fit, need, options, positive, read
 
 load_digits = need("sklearn.datasets").load_digits
 LogisticRegression = need("sklearn.linear_model").LogisticRegression
@@ -21,7 +21,9 @@ train_test_split = need("sklearn.model_selection").train_test_split
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare, draw; the test accuracies of the network and of the baseline."""
     parser = options("mlp", __doc__.splitlines()[0], epochs=40, batch_size=64, lr=1e-3)
-    parser.add_argument("--hidden", type=int, default=256, help="width of the first hidden layer")
+    parser.add_argument(
+        "--hidden", type=positive, default=256, help="width of the first hidden layer"
+    )
     given = read(parser, arguments, {"epochs": 3})
     raw = load_digits()
     x, x_test, y, y_test = train_test_split(

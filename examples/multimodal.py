@@ -19,10 +19,13 @@ import numpy as np
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
-from engine.train import draw_curves, fit, need, options, read, read_recordings
+from engine.train import draw_curves, fit, need, options, positive, read, read_recordings
 
 LENGTH = 4096  # samples that are heard, about half a second
 FRAME, HOP, BANDS = 256, 128, 24  # of the spectrogram: 31 frames
+
+
+# What is heard.
 
 
 def mel_filters(rate):
@@ -72,6 +75,9 @@ class Hearing(nn.Module):
         return (centred / centred.std((1, 2), keepdim=True))[:, None]
 
 
+# The network.
+
+
 def encoder(widths, features, space):
     """Convolutions with BatchNorm and pooling by 2, then a linear layer into the space."""
     layers = []
@@ -94,6 +100,9 @@ class Pair(nn.Module):
         """Points on the unit sphere for both, [n, space] each."""
         seen, heard = self.seeing(pictures), self.hearing(spectrograms)
         return F.normalize(seen, dim=1), F.normalize(heard, dim=1)
+
+
+# What is seen, in which groups, and how good the answers are.
 
 
 def jitter(pictures):
@@ -130,6 +139,9 @@ def retrieval(seen, heard, labels, rng, rounds=20):
     return {"picture to recording": found[0], "recording to picture": found[1]}
 
 
+# The baseline.
+
+
 def correlated(train, test, components=9):
     """Canonical correlation of training pairs; where it puts the test pairs, of unit length.
 
@@ -141,6 +153,9 @@ def correlated(train, test, components=9):
     linear.fit(flat[0][0], main.transform(flat[0][1]))
     both = linear.transform(flat[1][0], main.transform(flat[1][1]))
     return [points / np.linalg.norm(points, axis=1, keepdims=True) for points in both]
+
+
+# The run.
 
 
 def draw_matrix(pictures, spectrograms, cosines, path):
@@ -168,8 +183,10 @@ def draw_matrix(pictures, spectrograms, cosines, path):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare with canonical correlation, draw; the accuracies of retrieval of both."""
     parser = options("multimodal", __doc__.splitlines()[0], epochs=60, batch_size=16, lr=3e-3)
-    parser.add_argument("--width", type=int, default=24, help="channels of the first convolutions")
-    parser.add_argument("--space", type=int, default=32, help="dimensions of the common space")
+    parser.add_argument(
+        "--width", type=positive, default=24, help="channels of the first convolutions"
+    )
+    parser.add_argument("--space", type=positive, default=32, help="dimensions of the common space")
     given = read(parser, arguments, {"epochs": 2, "width": 8})
     raw = need("sklearn.datasets").load_digits()
     x, x_test, y, y_test = need("sklearn.model_selection").train_test_split(

@@ -17,7 +17,7 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, draw_sheet, fit, need, options, read
+from engine.train import draw_curves, draw_sheet, fit, need, options, positive, read
 
 load_digits = need("sklearn.datasets").load_digits
 train_test_split = need("sklearn.model_selection").train_test_split
@@ -135,7 +135,9 @@ def train(tasks, data, given, name, epochs):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train together and alone, compare, draw; the test figures of both."""
     parser = options("multitask", __doc__.splitlines()[0], epochs=100, batch_size=64, lr=2e-3)
-    parser.add_argument("--width", type=int, default=24, help="channels of the first convolution")
+    parser.add_argument(
+        "--width", type=positive, default=24, help="channels of the first convolution"
+    )
     given = read(parser, arguments, {"epochs": 2, "width": 8})
     raw = load_digits()
     images = torch.from_numpy((raw.images[:, None] / 8.0 - 1.0).astype(np.float32))

@@ -13,7 +13,7 @@ import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
 from engine.data import DataLoader, TensorDataset
-from engine.train import draw_curves, draw_sheet, fit, need, options, read
+from engine.train import draw_curves, draw_sheet, fit, need, options, positive, read
 
 load_digits = need("sklearn.datasets").load_digits
 train_test_split = need("sklearn.model_selection").train_test_split
@@ -70,7 +70,7 @@ def jitter(images, angle=0.2, stretch=0.1, shift=0.15):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare, draw; the test accuracies of the network and of the baseline."""
     parser = options("resnet", __doc__.splitlines()[0], epochs=40, batch_size=64, lr=0.1)
-    parser.add_argument("--width", type=int, default=32, help="channels of the first blocks")
+    parser.add_argument("--width", type=positive, default=32, help="channels of the first blocks")
     given = read(parser, arguments, {"epochs": 2, "width": 8})
     raw = load_digits()
     x, x_test, y, y_test = train_test_split(

@@ -16,12 +16,15 @@ import numpy as np
 import engine as torch
 import engine.nn as nn
 import engine.nn.functional as F
-from engine.train import draw_curves, fit, need, options, read, read_recordings
+from engine.train import draw_curves, fit, need, options, positive, read, read_recordings
 
 WINDOW, HOP, BANDS = 256, 128, 40  # samples, samples, mel bands
 SECONDS = 5.0  # of every mixture
 MOST = 6  # characters
 TESTED = 400
+
+
+# What is heard.
 
 
 def voices():
@@ -87,6 +90,9 @@ def mixtures(seed, count, recordings, rate):
     return np.stack(inputs), said, lengths
 
 
+# The network, and how its answers are read and judged.
+
+
 class Net(nn.Module):
     """Spectrograms [n, frames, bands] to log-probabilities [frames / 2, n, characters + 1]."""
 
@@ -131,6 +137,9 @@ def error_rate(heard, said, lengths):
     return sum(distance(h, list(s[:n])) for h, s, n in pairs) / lengths.sum()
 
 
+# The baseline.
+
+
 def by_templates(inputs, recordings, rate):
     """The baseline: pieces between quiet frames, each read as the nearest single recording."""
     bands = mel_bands(rate)
@@ -153,6 +162,9 @@ def by_templates(inputs, recordings, rate):
     return heard
 
 
+# The run.
+
+
 def draw_reading(frames, best, names, said, path):
     """One spectrogram; under it the characters that are read, where they are read."""
     plt = need("matplotlib.pyplot")
@@ -171,9 +183,11 @@ def draw_reading(frames, best, names, said, path):
 def main(arguments: list[str] | None = None) -> dict[str, float]:
     """Train, compare, draw; the character error rates of the network and of the baseline."""
     parser = options("speech", __doc__.splitlines()[0], epochs=24, batch_size=32, lr=3e-3)
-    parser.add_argument("--width", type=int, default=64, help="channels, and units of the GRU")
-    parser.add_argument("--mixtures", type=int, default=2_048, help="new ones in every epoch")
+    parser.add_argument("--width", type=positive, default=64, help="channels, and units of the GRU")
+    parser.add_argument("--mixtures", type=positive, default=2_048, help="new ones in every epoch")
     given = read(parser, arguments, {"epochs": 2, "width": 16, "mixtures": 256})
+    if given.mixtures < given.batch_size:
+        parser.error(f"--mixtures {given.mixtures}: give a batch at least, {given.batch_size}")
     names, recordings, rate = voices()
     x_test, said_test, lengths_test = mixtures([1], TESTED, recordings, rate)
     net = Net(len(names), given.width)

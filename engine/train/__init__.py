@@ -4,7 +4,7 @@ Nothing in here is needed to train; ``import engine`` does not import it.
 """
 
 from engine.train.fit import Stateful, fit
-from engine.train.options import options, read
+from engine.train.options import options, positive, read
 from engine.train.packages import need
 from engine.train.pictures import draw_curves, draw_sheet
 from engine.train.recordings import read_recordings, read_wave
@@ -16,6 +16,7 @@ __all__ = [
     "fit",
     "need",
     "options",
+    "positive",
     "read",
     "read_recordings",
     "read_wave",

@@ -15,13 +15,13 @@ def options(
 ) -> argparse.ArgumentParser:
     """A parser with the options of every training script; add a script's own to it."""
     parser = argparse.ArgumentParser(prog=name, description=purpose)
-    parser.add_argument("--epochs", type=_positive, default=epochs)
-    parser.add_argument("--batch-size", type=_positive, default=batch_size)
+    parser.add_argument("--epochs", type=positive, default=epochs)
+    parser.add_argument("--batch-size", type=positive, default=batch_size)
     parser.add_argument("--lr", type=_rate, default=lr, help="learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(f"{name}_out"), help="folder of results")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--stop-after", type=_positive, help="stop early, after this epoch")
+    parser.add_argument("--stop-after", type=positive, help="stop early, after this epoch")
     parser.add_argument("--quick", action="store_true", help="a short run, to see that it works")
     return parser
 
@@ -49,15 +49,25 @@ def read(
     return found
 
 
-def _positive(text: str) -> int:
-    value = int(text)
+def positive(text: str) -> int:
+    """The whole number that ``text`` says, for an option's ``type``; one of at least 1.
+
+    >>> parser.add_argument("--width", type=positive, default=32)
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from None
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
 
 
 def _rate(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a number") from None
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value

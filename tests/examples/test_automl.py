@@ -25,12 +25,17 @@ def test_a_resumed_search_is_the_same(tmp_path: Path, example) -> None:
     assert again["accuracy"] == figures["accuracy"]
     assert trials(whole / "study.db") == trials(parts / "study.db")
     assert len(trials(whole / "study.db")) == 3
+    with pytest.raises(SystemExit, match="give the options that it was made with"):
+        module.main(["--quick", "--epochs", "4", "--out", str(parts), "--resume"])
+    (parts / "study.db").write_bytes(b"no database")
+    with pytest.raises(SystemExit, match="not a study; search without --resume"):
+        module.main(["--quick", "--out", str(parts), "--resume"])
 
 
 def test_equal_networks_share_their_programs(example) -> None:
     module = example("automl")
     training, _, _ = module.splits()
-    module.Training(module.DEFAULT, training, 0).epoch()
-    other = module.Training({**module.DEFAULT, "lr": 7e-3, "decay": 3e-4}, training, 1)
+    module.Training(module.DEFAULT, training, 0, 64).epoch()
+    other = module.Training({**module.DEFAULT, "lr": 7e-3, "decay": 3e-4}, training, 1, 64)
     other.epoch()
     assert other.programs() == (0, 1)
