@@ -18,6 +18,11 @@ from functools import cache
 import llvmlite
 from llvmlite import binding as llvm
 
+# Loads and stores of one block that LLVM's two schedulers compare pair by pair. An epilogue that
+# stores single lanes has a thousand: seconds of compile time for what runs once a tile. Innermost
+# loops have fewer, and are scheduled as ever.
+SCHEDULED = 200
+
 _libraries = itertools.count()
 _loaded: list[llvm.ResourceTracker] = []  # code stays mapped for as long as the process lives
 _lock = threading.Lock()
@@ -82,6 +87,7 @@ def _vectors(triple: str, on: frozenset[str]) -> tuple[int, int]:
 def _initialize() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.set_option("tracefuse", f"-dag-maps-huge-region={SCHEDULED}")
 
 
 @cache
