@@ -61,9 +61,13 @@ def build_nests(
     donated: Mapping[int, int],
     batch_inputs: Collection[int],
     rows: bool = False,
+    orders: bool = True,
 ) -> Kernels:
-    """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows."""
-    return plan_nests(with_halos(split_sums(graph)), donated, batch_inputs, rows, {})
+    """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows.
+
+    ``orders``: contractions read copies of operands in the order that lanes want.
+    """
+    return plan_nests(with_halos(split_sums(graph)), donated, batch_inputs, rows, {}, orders)
 
 
 def plan_nests(
@@ -72,10 +76,11 @@ def plan_nests(
     batch_inputs: Collection[int],
     rows: bool,
     groups: Mapping[Node, int],
+    orders: bool = True,
 ) -> Kernels:
     """The same of a graph that is split and has its rims; nodes of two groups share no kernel."""
     tags = batch_axes(graph, batch_inputs)
-    return _Planner(graph, donated, tags, rows=rows, groups=groups).plan()
+    return _Planner(graph, donated, tags, rows=rows, groups=groups, orders=orders).plan()
 
 
 class _Planner:
@@ -88,10 +93,11 @@ class _Planner:
         prefix: str = "",
         rows: bool = False,
         groups: Mapping[Node, int] | None = None,
+        orders: bool = True,
     ) -> None:
         self.graph, self.donated = graph, donated
         self.fusion = fuse(graph, rows, groups)
-        self.rows = rows
+        self.rows, self.orders = rows, orders
         self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
         self.copies: dict[tuple[Node, Order], Copy] = {}
@@ -263,7 +269,7 @@ class _Planner:
         body = with_halos(run_passes(scan.attrs["body"].graph))
         tags: dict[Node, int | None] = dict.fromkeys(body.nodes)
         prefix = f"{self.prefix}turn{len(self.loops)}_"
-        turn = _Planner(body, {}, tags, self.names, prefix, self.rows).plan()
+        turn = _Planner(body, {}, tags, self.names, prefix, self.rows, orders=self.orders).plan()
         items: dict[int, Buffer] = {
             node.attrs["index"]: self.buffers[node] for node in self.fusion.users[scan]
         }
@@ -289,7 +295,7 @@ class _Planner:
         heavy = _is_contraction(cluster)
         nest, loaded = self._lower(cluster, {})
         copies: list[Copy] = []
-        if heavy:
+        if heavy and self.orders:
             orders = wanted_orders(nest, loaded, self.tags)
             copies = [self._copy(node, order) for node, order in orders.items()]
             if copies:

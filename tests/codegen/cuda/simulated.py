@@ -5,14 +5,17 @@ chosen when Numba is imported. Its threads are Python's, so blocks are small her
 """
 
 import importlib.util
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import engine
-from codegen.cuda import source
-from codegen.cuda.run import CudaProgram
+from codegen.cuda import tile, ways
+from codegen.cuda.run import CudaProgram, compiled
+from codegen.cuda.tile import Tile
 from engine import nn
 from engine.nn import functional as F
 from ir import make
@@ -21,22 +24,39 @@ from ir.interpret import interpret
 from ir.types import F32, I64, TensorType, is_half
 
 
-def beside(name):
-    path = Path(__file__).resolve().parents[1] / f"{name}.py"
+def beside(name, folders=1):
+    path = Path(__file__).resolve().parents[folders] / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-ops = beside("test_ops")
+sys.setswitchinterval(1e-4)  # the simulator waits for its threads by asking them
+ops, warps, races = beside("test_ops"), beside("warps", 0), beside("races", 0)
+BLOCK, WARP = 4, 2
+TILES = (Tile(4, 4, 4, 2, 2), Tile(8, 4, 2, 4, 2), Tile(16, 8, 4, 8, 4), Tile(2, 16, 2, 2, 4))
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of wrapping integers
 
 
-def agree(graph, arrays, exact=False, rtol=2e-6, block=4):
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Warps, blocks and tiles for threads that are Python's, and a watch on shared memory."""
+    warps.install(monkeypatch, WARP)
+    watch = races.install(monkeypatch)
+    monkeypatch.setattr(tile, "TILES", TILES)
+    yield watch
+    assert not watch.found
+
+
+def program(graph, donated=None):
+    return CudaProgram(graph, donated, block=BLOCK, blocks=2, warp=WARP)
+
+
+def agree(graph, arrays, exact=False, rtol=2e-6):
     with np.errstate(all="ignore"):
         wanted = interpret(graph, arrays)
-        found = CudaProgram(graph, block=block, blocks=2).run([np.array(a) for a in arrays])
+        found = program(graph).run([np.array(a) for a in arrays])
     for got, want in zip(found, wanted, strict=True):
         assert got.dtype == want.dtype
         assert got.shape == want.shape
@@ -47,17 +67,24 @@ def agree(graph, arrays, exact=False, rtol=2e-6, block=4):
             np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * scale)
 
 
-@pytest.mark.parametrize("long", [64, 2], ids=["threads", "blocks"])
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "together"])
 @pytest.mark.parametrize(("op", "case"), ops.CASES)
-def test_case(monkeypatch, op, case, long):
-    monkeypatch.setattr(source, "LONG", long)
+def test_case(monkeypatch, op, case, shared):
+    """Every op, reductions and products by one thread and by several."""
+    if shared:
+        monkeypatch.setattr(ways, "LONG", 2)
+        monkeypatch.setattr(ways, "TALL", 2)
+        monkeypatch.setattr(tile, "FEWEST", 1)
+        monkeypatch.setattr(tile, "SMALLEST", 1)
+    else:
+        monkeypatch.setattr(ways, "way_of", lambda nest, block, warp: None)
     nodes = ops.nodes_of(op, case)
     rng = np.random.default_rng(len(op.name))
     arrays = [ops.random_array(rng, n.dtype, n.shape, case.low, case.high) for n in nodes]
     graph = Graph(tuple(nodes), (build(op, nodes, ops.attributes(op, case, "f32")),))
     if any(is_half(node.dtype) for node in graph.nodes):
         pytest.skip("no halves yet")
-    agree(graph, arrays, exact=op.name not in ops.ROUNDED, block=4 if long > 2 else 2)
+    agree(graph, arrays, exact=op.name not in ops.ROUNDED)
 
 
 @pytest.mark.parametrize("kind", ["sum", "max", "argmax", "argmin"])
@@ -74,7 +101,7 @@ def test_a_block_for_a_row(kind):
     node = make.input_node(TensorType(F32, x.shape), "x")
     attrs = {"axes": (1,), **({"dtype": I64} if kind.startswith("arg") else {})}
     graph = Graph((node,), (make.apply(kind, node, **attrs),))
-    assert CudaProgram(graph, block=8, blocks=2).sources[0].shared
+    assert "threads for every point" in program(graph).sources[0].way
     agree(graph, [x], exact=kind != "sum")
 
 
@@ -166,13 +193,61 @@ def test_three_training_steps(name):
     for at, source_ in enumerate(draft.sources):
         if source_.cell is None:
             arrays[at][()] = source_.number()
-    program = CudaProgram(draft.graph, draft.donated, block=4, blocks=2)
+    steps = program(draft.graph, draft.donated)
     wanted = [array.copy() for array in arrays]
     for _ in range(3):
         outputs = interpret(draft.graph, wanted)
-        found = program.run(arrays)
+        found = steps.run(arrays)
         for at, into in draft.donated.items():
             wanted[into] = np.array(outputs[at])
         np.testing.assert_allclose(found[0], outputs[0], rtol=1e-5)
     for at in draft.donated.values():
         np.testing.assert_allclose(arrays[at], wanted[at], rtol=2e-4, atol=2e-5)
+
+
+def planted(kernel, which):
+    """The kernel without one of its barriers."""
+    parts = kernel.source.split("cuda.syncthreads()")
+    before, after = parts[: which + 1], parts[which + 1 :]
+    text = "cuda.syncthreads()".join(before) + "pass" + "cuda.syncthreads()".join(after)
+    return compiled(replace(kernel, source=text))
+
+
+def reduction(kind, shape, axis):
+    x = make.input_node(TensorType(F32, shape), "x")
+    attrs = {"axes": (axis,), **({"dtype": I64} if kind.startswith("arg") else {})}
+    return Graph((x,), (make.apply(kind, x, **attrs),))
+
+
+def product(rows, columns, depth):
+    sizes = {"a": rows, "b": columns}
+    a, b = (make.input_node(TensorType(F32, (n, depth)), name) for name, n in sizes.items())
+    return Graph((a, b), (make.dot(a, b, ((1,), (1,))),))
+
+
+SHARING = {
+    "a block for a row": lambda: reduction("sum", (3, 1100), 1),
+    "its best place": lambda: reduction("argmax", (3, 1100), 1),
+    "columns": lambda: reduction("max", (40, 5), 0),
+    "tiles": lambda: product(6, 5, 9),
+    "wide tiles": lambda: product(16, 8, 9),
+}
+
+
+@pytest.mark.parametrize("name", list(SHARING))
+def test_a_missing_barrier_is_found(small, name):
+    """Take any one barrier out of a kernel, and there is a race."""
+    graph = SHARING[name]()
+    arrays = [np.ones(node.shape, np.float32) for node in graph.inputs]
+    whole = program(graph)
+    (kernel,) = whole.sources
+    barriers = kernel.source.count("cuda.syncthreads()")
+    assert barriers > 1
+    whole.run(arrays)
+    assert small.accesses
+    assert not small.found
+    for which in range(barriers):
+        whole._compiled[0] = planted(kernel, which)
+        whole.run(arrays)
+        assert small.found, f"{name}: nothing without barrier {which}"
+        small.found.clear()

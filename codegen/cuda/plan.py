@@ -1,0 +1,49 @@
+"""A graph in, its kernels' nests as CUDA wants them out.
+
+The clusters are the CPU's, rows that share a kernel included; the batch is in no lanes and no
+operand is copied for them. Then single nests change: phases of a strided fold become kernels of
+their own, and a reduction that is too long for its few points goes in two stages, the first of
+which is a nest like any other. How a reduction is cut depends on its sizes alone, so that results
+are the same on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from codegen.cuda.stages import in_stages
+from codegen.loops import Loop
+from codegen.nest import Nest
+from codegen.nests import Kernels, build_nests
+from ir.graph import Graph
+
+
+def plan_cuda(graph: Graph, donated: Mapping[int, int]) -> Kernels:
+    """The kernels of an already simplified graph for a CUDA device, in launch order."""
+    kernels = build_nests(graph, donated, (), rows=True, orders=False)
+    nests: list[Nest] = []
+    starts: list[int] = []  # where the nests of each old one begin
+    for nest in kernels.nests:
+        starts.append(len(nests))
+        for part in by_phase(nest):
+            nests += in_stages(part)
+    starts.append(len(nests))
+    loops = tuple(Loop(starts[loop.first], starts[loop.last], loop.turns) for loop in kernels.loops)
+    calls = tuple(replace(call, before=starts[call.before]) for call in kernels.calls)
+    return replace(kernels, nests=tuple(nests), loops=loops, calls=calls)
+
+
+def by_phase(nest: Nest) -> list[Nest]:
+    """One nest for each phase: they have nothing in common."""
+    phases = list(dict.fromkeys(root.phase for root in nest.roots))
+    if len(phases) == 1:
+        return [nest]
+    return [
+        replace(
+            nest,
+            name=f"{nest.name}_{at}",
+            roots=tuple(root for root in nest.roots if root.phase == phase),
+        )
+        for at, phase in enumerate(phases)
+    ]
