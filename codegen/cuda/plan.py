@@ -2,9 +2,9 @@
 
 The clusters are the CPU's, rows that share a kernel included; the batch is in no lanes and no
 operand is copied for them. Then single nests change: phases of a strided fold become kernels of
-their own, and a reduction that is too long for its few points goes in two stages, the first of
-which is a nest like any other. How a reduction is cut depends on its sizes alone, so that results
-are the same on every device.
+their own, few long rows are taken apart (``apart.py``), and a reduction that is too long for its
+few points goes in two stages (``stages.py``). All that depends on sizes alone, so that results are
+the same on every device.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from codegen.cuda.apart import rows_apart
 from codegen.cuda.stages import in_stages
 from codegen.loops import Loop
 from codegen.nest import Nest
@@ -26,7 +27,7 @@ def plan_cuda(graph: Graph, donated: Mapping[int, int]) -> Kernels:
     starts: list[int] = []  # where the nests of each old one begin
     for nest in kernels.nests:
         starts.append(len(nests))
-        for part in by_phase(nest):
+        for part in (part for phase in by_phase(nest) for part in rows_apart(phase)):
             nests += in_stages(part)
     starts.append(len(nests))
     loops = tuple(Loop(starts[loop.first], starts[loop.last], loop.turns) for loop in kernels.loops)

@@ -80,6 +80,25 @@ class PointsBody(CudaBody):
         return names
 
 
+class ApartBody(CudaBody):
+    """A block for every group of roots of one point."""
+
+    def __init__(self, nest: Nest, names: Names, groups: tuple[tuple[Root, ...], ...]) -> None:
+        super().__init__(nest, names)
+        self.groups = groups
+
+    def _share(self, order: list[Axis]) -> None:
+        with self.block("if cuda.threadIdx.x == 0:"):
+            for at, roots in enumerate(self.groups):
+                with self.block(f"if cuda.blockIdx.x == {at}:"):
+                    texts = [
+                        self.bind(r.value, self.text(r.value, whole=True), f"new_{r.buffer.name}")
+                        for r in roots
+                    ]
+                    for root, text in zip(roots, texts, strict=True):
+                        self.add(f"{self._place(root.buffer, root.index)} = {text}")
+
+
 class Meant(Single):
     """Sums of the values that are meant for a row: others are not even read."""
 

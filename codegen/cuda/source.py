@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from codegen.cuda import ways
 from codegen.cuda.body import CudaBody
-from codegen.cuda.points import PointsBody
+from codegen.cuda.points import ApartBody, PointsBody
 from codegen.cuda.rows import Group, RowsBody, shuffle_function
 from codegen.cuda.tiles import TilesBody
-from codegen.cuda.ways import BLOCK, WARP, Tiles, Way
+from codegen.cuda.ways import BLOCK, WARP, Apart, Tiles, Way
 from codegen.nest import Buffer, Nest, walk
 from codegen.portable.names import Names, nest_symbols
 from codegen.portable.source import THREEFRY, one_line
@@ -84,7 +84,7 @@ def emit_kernel(
         tuple(symbols),
         threads,
         grid,
-        not isinstance(chosen, Tiles),
+        not isinstance(chosen, Tiles | Apart),
         words,
     )
 
@@ -95,6 +95,8 @@ def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
             return TilesBody(nest, names, way.product, way.tile)
         case Group():
             return RowsBody(nest, names, way)
+        case Apart():
+            return ApartBody(nest, names, way.groups)
     return PointsBody(nest, names)
 
 
@@ -113,6 +115,8 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
             if way.across:
                 words += ", neighbouring points in neighbouring threads"
             return way.block, grid, words
+        case Apart():
+            return min(block, WARP), str(len(way.groups)), "a block for every result of its own"
     assert isinstance(body, PointsBody)
     words = "a thread for every " + ("point" if body.wide is None else "four neighbouring points")
     return block, f"({body.threads_wanted} + {block - 1}) // {block}", words

@@ -8,9 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 
 from codegen.cuda.product import product_of, steps
-from codegen.index import Axis, Div, Dynamic, Index, Mod, add, floordiv, modulo, of_axis, scale
+from codegen.index import (
+    Axis,
+    Div,
+    Dynamic,
+    Index,
+    Mod,
+    add,
+    delinearise,
+    floordiv,
+    modulo,
+    of_axis,
+    scale,
+)
 from codegen.nest import (
     Apply,
     Buffer,
@@ -29,11 +42,12 @@ from codegen.nest import (
 )
 
 BLOCKS = 256  # that a kernel should have: some for each multiprocessor of a large device
+BUSY = 64  # blocks with which it goes as it is
 TILE = 32  # rows and columns of a product that a block takes where there are few
 POINTS = 32  # of another reduction that a block takes at a time
 SHORTEST = 128  # elements of a sum of products in one part
 LONG = 2048  # elements of another reduction that may go in parts
-PART = 512  # elements of one of them
+PART = 256  # elements of one of them
 
 
 def in_stages(nest: Nest) -> list[Nest]:
@@ -41,12 +55,8 @@ def in_stages(nest: Nest) -> list[Nest]:
     core = _long(nest)
     if core is None:
         return [nest]
-    parts = _parts(nest, core)
-    found = _cut(core, parts)
-    if found is None:
-        return [nest]
-    axis, count = found
-    return _two(nest, core, axis, count)
+    cuts = _cuts(core, _parts(nest, core))
+    return _two(nest, core, cuts) if cuts else [nest]
 
 
 def _long(nest: Nest) -> Reduce | None:
@@ -75,58 +85,60 @@ def _parts(nest: Nest, core: Reduce) -> int:
         rows, columns = steps(product.rows), steps(product.columns)
         blocks = steps(product.batch) * -(-rows // TILE) * -(-columns // TILE)
         most = size // SHORTEST
-    return max(1, min(BLOCKS // max(blocks, 1), most))
+    return max(1, min(BLOCKS // blocks, most)) if blocks <= BUSY else 1
 
 
-def _cut(core: Reduce, parts: int) -> tuple[Axis, int] | None:
-    """The axis to cut, and in how many pieces: as many as wanted, or nearly; whole if possible."""
-    best: tuple[Axis, int] | None = None
+def _cuts(core: Reduce, parts: int) -> dict[Axis, int]:
+    """Axes to cut, and in how many pieces: as many as wanted, or nearly; equal ones if possible."""
+    found: dict[Axis, int] = {}
+    left = parts
     for axis in core.axes:
         size = steps([axis])
-        for count in range(min(parts, size), 1, -1):
-            if size % count == 0:
-                if best is None or count > best[1]:
-                    best = (axis, count)
-                break
-    if parts > 1 and (best is None or best[1] * 2 < parts):
+        count = max(n for n in range(1, min(left, size) + 1) if size % n == 0)
+        if count > 1:
+            found[axis] = count
+        left //= count
+    if parts > 1 and left * 2 > parts:
         axis = max(core.axes, key=lambda a: steps([a]))
         size = steps([axis])
         length = -(-size // min(parts, size))
         ragged = -(-size // length)  # no part is empty
-        if ragged > 1 and (best is None or ragged > best[1]):
-            return axis, ragged
-    return best
+        return {axis: ragged} if ragged > 1 else {}
+    return found
 
 
-def _two(nest: Nest, core: Reduce, axis: Axis, count: int) -> list[Nest]:
-    size = steps([axis])
-    length = -(-size // count)
-    part, step = Axis("part", count), Axis(f"{axis.name}_step", length)
-    place = add(scale(of_axis(part), length), of_axis(step))
-    body = substituted(core.body, {axis: place}, {})
-    if length * count != size:
-        zero = Const(identity_of(core.kind, core.body.dtype), core.body.dtype)
-        body = _within(Condition(place, size), body, zero)
-    axes = tuple(step if a == axis else a for a in core.axes)
-    shape = (count, *(a.extent for a in nest.axes))
-    partial = Buffer(f"{nest.name}_parts", core.dtype, shape)
-    here = (of_axis(part), *(of_axis(a) for a in nest.axes))
+def _two(nest: Nest, core: Reduce, cuts: Mapping[Axis, int]) -> list[Nest]:
+    count = prod(cuts.values())
+    part = Axis("part", count)
+    pieces = dict(zip(cuts, delinearise(of_axis(part), tuple(cuts.values())), strict=True))
+    places: dict[Axis, Index] = {}
+    shorter: dict[Axis, Axis] = {}
+    ragged: list[Condition] = []
+    for axis, pieces_of in cuts.items():
+        size = steps([axis])
+        length = -(-size // pieces_of)
+        shorter[axis] = Axis(f"{axis.name}_step", length)
+        places[axis] = add(scale(pieces[axis], length), of_axis(shorter[axis]))
+        if length * pieces_of != size:
+            ragged.append(Condition(places[axis], size))
+    body = substituted(core.body, places, {})
+    idle = Const(identity_of(core.kind, core.body.dtype), core.body.dtype)
+    for condition in ragged:
+        body = _within(condition, body, idle)
+    axes = tuple(shorter.get(axis, axis) for axis in core.axes)
+    partial = Buffer(f"{nest.name}_parts", core.dtype, (count, *(a.extent for a in nest.axes)))
+    here = tuple(of_axis(axis) for axis in nest.axes)
     first = replace(
         nest,
         name=f"{nest.name}_parts",
         axes=(part, *nest.axes),
-        roots=(Root(partial, here, Reduce(core.kind, axes, body, core.dtype)),),
+        roots=(Root(partial, (of_axis(part), *here), Reduce(core.kind, axes, body, core.dtype)),),
         comment=f"{nest.comment}; first stage, {count} parts",
     )
-    again = Axis("part", count)
-    total = Reduce(core.kind, (again,), Load(partial, (of_axis(again), *here[1:])), core.dtype)
-    roots = tuple(
-        replace(root, value=_replaced(root.value, core, total, {})) for root in nest.roots
-    )
-    second = replace(
-        nest, roots=roots, comment=f"{nest.comment}; second stage", rows=None, contracts=False
-    )
-    return [first, second]
+    total = Reduce(core.kind, (part,), Load(partial, (of_axis(part), *here)), core.dtype)
+    roots = tuple(replace(root, value=replaced(root.value, {core: total})) for root in nest.roots)
+    comment = f"{nest.comment}; second stage"
+    return [first, replace(nest, roots=roots, comment=comment, rows=None, contracts=False)]
 
 
 def _within(condition: Condition, body: Expr, fill: Const) -> Expr:
@@ -135,14 +147,18 @@ def _within(condition: Condition, body: Expr, fill: Const) -> Expr:
     return Guard((condition,), body, fill)
 
 
-def _replaced(expr: Expr, old: Expr, new: Expr, memo: dict[int, Expr]) -> Expr:
-    """``expr`` with ``new`` where ``old`` stands."""
-    if expr is old:
-        return new
+def replaced(expr: Expr, stands: Mapping[Expr, Expr]) -> Expr:
+    """``expr`` with other expressions where some stand."""
+    return _replaced(expr, {id(old): new for old, new in stands.items()}, {})
+
+
+def _replaced(expr: Expr, stands: Mapping[int, Expr], memo: dict[int, Expr]) -> Expr:
+    if id(expr) in stands:
+        return stands[id(expr)]
     if id(expr) not in memo:
 
         def inside(part: Expr) -> Expr:
-            return _replaced(part, old, new, memo)
+            return _replaced(part, stands, memo)
 
         memo[id(expr)] = _rebuilt(expr, inside, lambda index: _moved(index, {}, inside))
     return memo[id(expr)]

@@ -5,6 +5,7 @@
   points too few to give every thread one;
 - *rows*: any other reduction of at least eight elements, along which neighbours lie, and every nest
   that stores along its rows;
+- *apart*: several results at one point, without a reduction: each has a block of its own;
 - *points*: everything else.
 """
 
@@ -18,7 +19,7 @@ from codegen.cuda.rows import Group
 from codegen.cuda.tile import Tile, choose_tile
 from codegen.index import Axis
 from codegen.lanes import length, step_along
-from codegen.nest import Load, Nest, Reduce, walk
+from codegen.nest import Buffer, Load, Nest, Reduce, Root, walk
 from codegen.scatter import scatter_of
 
 WARP = 32
@@ -37,13 +38,23 @@ class Tiles:
     tile: Tile
 
 
-Way = Tiles | Group | None
+@dataclass(frozen=True)
+class Apart:
+    """A block for every group of roots; groups have nothing to do with one another."""
+
+    groups: tuple[tuple[Root, ...], ...]
+
+
+Way = Tiles | Group | Apart | None
 
 
 def way_of(nest: Nest, block: int = BLOCK, warp: int = WARP) -> Way:
     """How the points of ``nest`` are shared; None: a thread for each."""
     if scatter_of(nest) is not None:
         return None
+    apart = _apart(nest)
+    if apart is not None:
+        return apart
     tiles = _tiles(nest)
     if tiles is not None:
         return tiles
@@ -55,8 +66,10 @@ def way_of(nest: Nest, block: int = BLOCK, warp: int = WARP) -> Way:
     size = max(size, *(_size(root.within) for root in nest.roots))
     points = _size(nest.axes)
     if not along and _reads_across(nest, reduces):
-        wanted = size >= TALL and points < MANY
-        return Group(block // warp, warp, block, across=True) if wanted else None
+        if size < TALL or points >= MANY:
+            return None
+        block *= 2 if size >= 8 * TALL else 1
+        return Group(block // warp, warp, block, across=True)
     if size < LONG and not along:
         return None
     return Group(_threads(size, points, block, warp), warp, block)
@@ -70,6 +83,25 @@ def _tiles(nest: Nest) -> Tiles | None:
     itemsize = product.core.dtype.itemsize
     tile = choose_tile(batch, rows, columns, _size(product.inner), product.pool, itemsize)
     return None if tile is None else Tiles(product, tile)
+
+
+def _apart(nest: Nest) -> Apart | None:
+    """The roots of a nest of one point in groups: none writes what another group reads."""
+    values = [root.value for root in nest.roots]
+    reduces = any(isinstance(e, Reduce) for e in walk(values))
+    if len(nest.roots) < 2 or reduces or any(axis.extent != 1 for axis in nest.axes):
+        return None
+    written = {root.buffer for root in nest.roots}
+    groups: list[tuple[set[Buffer], list[Root]]] = []
+    for root in nest.roots:
+        touched = {e.buffer for e in walk([root.value]) if isinstance(e, Load)} & written
+        touched.add(root.buffer)
+        near = [group for group in groups if group[0] & touched]
+        buffers = touched.union(*(group[0] for group in near))
+        roots = [*(r for group in near for r in group[1]), root]
+        groups = [group for group in groups if group not in near] + [(buffers, roots)]
+    found = tuple(tuple(r for r in nest.roots if r in roots) for _, roots in groups)
+    return Apart(found) if len(found) > 1 else None
 
 
 def _threads(size: int, points: int, block: int, warp: int) -> int:

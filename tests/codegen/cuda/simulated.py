@@ -7,13 +7,14 @@ chosen when Numba is imported. Its threads are Python's, so blocks are small her
 import importlib.util
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import engine
-from codegen.cuda import tile, ways
+from codegen.cuda import apart, stages, tile, ways
 from codegen.cuda.run import CudaProgram, compiled
 from codegen.cuda.tile import Tile
 from engine import nn
@@ -47,6 +48,16 @@ def small(monkeypatch):
     monkeypatch.setattr(tile, "TILES", TILES)
     yield watch
     assert not watch.found
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Stages so short that small networks go through them."""
+    monkeypatch.setattr(apart, "LONG", 60)
+    monkeypatch.setattr(stages, "LONG", 60)
+    monkeypatch.setattr(stages, "PART", 20)
+    monkeypatch.setattr(stages, "SHORTEST", 24)
+    monkeypatch.setattr(stages, "BLOCKS", 6)
 
 
 def program(graph, donated=None):
@@ -169,12 +180,14 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
-def test_three_training_steps(name):
+def test_three_training_steps(short, name):
     """Every output of three steps, the state fed back, equal to the interpreter's."""
     net, shape = NETWORKS[name][0], NETWORKS[name][1]
     engine.manual_seed(0)
     net = net()
-    optimizer = engine.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    rule = {"lstm": partial(engine.optim.Adam, lr=0.01)}
+    plain = partial(engine.optim.SGD, lr=0.1, momentum=0.9)
+    optimizer = rule.get(name, plain)(net.parameters())
 
     @engine.jit
     def step(x, y):
