@@ -36,7 +36,7 @@ def rows_apart(nest: Nest) -> list[Nest]:
     nests: list[Nest] = []
     for at, reduce in enumerate(reduces):
         name = f"{nest.name}_{reduce.kind}{at}"
-        total = Buffer(name, reduce.dtype, shape)
+        total = Buffer(f"{name}.total", reduce.dtype, shape)
         value = Reduce(reduce.kind, reduce.axes, replaced(reduce.body, loads), reduce.dtype)
         roots = [Root(total, here, value)]
         if early and reduce is reduces[-1]:

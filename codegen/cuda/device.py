@@ -30,6 +30,7 @@ def _plain_store4(array: Any, place: int, values: tuple[Any, ...]) -> None:
 
 
 if importlib.import_module("numba").config.ENABLE_CUDASIM:
+    importlib.import_module("codegen.cuda.simulator").install()
     quotient: Any = _plain_quotient
     remainder: Any = _plain_remainder
     load4: Any = _plain_load4

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from codegen.cuda.plan import plan_cuda
 from codegen.cuda.source import MOST_BLOCKS, Kernel, emit_kernel
-from codegen.cuda.ways import BLOCK, WARP
+from codegen.cuda.ways import BLOCK
 from codegen.nest import Buffer
 from codegen.nests import Kernels
 from ir.dims import evaluate
@@ -36,7 +36,7 @@ class CudaProgram:
         donated: Mapping[int, int] | None = None,
         block: int = BLOCK,
         blocks: int = MOST_BLOCKS,
-        warp: int = WARP,
+        warp: int = 0,
     ) -> None:
         self.donated, self.block, self.blocks = dict(donated or {}), block, blocks
         self.kernels: Kernels = plan_cuda(run_passes(graph), self.donated)

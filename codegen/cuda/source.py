@@ -46,10 +46,11 @@ class Kernel:
 
 
 def emit_kernel(
-    nest: Nest, name: str = "", block: int = BLOCK, warp: int = WARP, way: Way | str = "best"
+    nest: Nest, name: str = "", block: int = BLOCK, warp: int = 0, way: Way | str = "best"
 ) -> Kernel:
-    """The kernel of ``nest``, for blocks of ``block`` threads in warps of ``warp``.
+    """The kernel of ``nest``, for blocks of ``block`` threads.
 
+    ``warp``: lanes that shuffle, where they are fewer than the device's or than the block has.
     ``way``: how points are shared, where not the best one (``ways.py``) is wanted. Raises
     ``UnsupportedError`` for what has no spelling, which is named.
     """

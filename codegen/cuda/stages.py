@@ -126,7 +126,7 @@ def _two(nest: Nest, core: Reduce, cuts: Mapping[Axis, int]) -> list[Nest]:
     for condition in ragged:
         body = _within(condition, body, idle)
     axes = tuple(shorter.get(axis, axis) for axis in core.axes)
-    partial = Buffer(f"{nest.name}_parts", core.dtype, (count, *(a.extent for a in nest.axes)))
+    partial = Buffer(f"{nest.name}.parts", core.dtype, (count, *(a.extent for a in nest.axes)))
     here = tuple(of_axis(axis) for axis in nest.axes)
     first = replace(
         nest,

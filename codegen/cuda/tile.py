@@ -56,15 +56,27 @@ TILES = (
     Tile(16, 32, 16, 2, 2),
     Tile(32, 16, 16, 2, 2),
 )
+# for blocks whose threads a simulator must keep
+TINY = (Tile(4, 4, 4, 2, 2), Tile(8, 4, 2, 4, 2), Tile(16, 8, 4, 8, 4), Tile(2, 16, 2, 2, 4))
 
 
 def choose_tile(
-    batch: int, rows: int, columns: int, depth: int, pool: int = 1, itemsize: int = 4
+    batch: int,
+    rows: int,
+    columns: int,
+    depth: int,
+    pool: int = 1,
+    itemsize: int = 4,
+    threads: int = 256,
 ) -> Tile | None:
-    """The tile that should take the least time; None where the product is too small for one."""
+    """The tile that should take the least time; None where the product is too small for one.
+
+    ``pool``: the rows of a window, which stay in one tile; ``threads``: the most of a block.
+    """
     if min(rows, columns) < FEWEST or depth < SMALLEST:
         return None
-    fitting = [t for t in TILES if t.rows % pool == 0 and t.elements * itemsize <= SHARED]
+    known = [tile for tile in TILES if tile.threads <= threads] or TINY
+    fitting = [t for t in known if t.rows % pool == 0 and t.elements * itemsize <= SHARED]
     return min(fitting, key=lambda tile: _time(tile, batch, rows, columns, depth))
 
 

@@ -48,14 +48,15 @@ class Apart:
 Way = Tiles | Group | Apart | None
 
 
-def way_of(nest: Nest, block: int = BLOCK, warp: int = WARP) -> Way:
+def way_of(nest: Nest, block: int = BLOCK, warp: int = 0) -> Way:
     """How the points of ``nest`` are shared; None: a thread for each."""
+    warp = warp or min(WARP, block)
     if scatter_of(nest) is not None:
         return None
     apart = _apart(nest)
     if apart is not None:
         return apart
-    tiles = _tiles(nest)
+    tiles = _tiles(nest, block)
     if tiles is not None:
         return tiles
     reduces = [e for e in walk([root.value for root in nest.roots]) if isinstance(e, Reduce)]
@@ -75,13 +76,13 @@ def way_of(nest: Nest, block: int = BLOCK, warp: int = WARP) -> Way:
     return Group(_threads(size, points, block, warp), warp, block)
 
 
-def _tiles(nest: Nest) -> Tiles | None:
+def _tiles(nest: Nest, block: int) -> Tiles | None:
     product = product_of(nest)
     if product is None:
         return None
     batch, rows, columns = (_size(a) for a in (product.batch, product.rows, product.columns))
-    itemsize = product.core.dtype.itemsize
-    tile = choose_tile(batch, rows, columns, _size(product.inner), product.pool, itemsize)
+    itemsize, depth = product.core.dtype.itemsize, _size(product.inner)
+    tile = choose_tile(batch, rows, columns, depth, product.pool, itemsize, block)
     return None if tile is None else Tiles(product, tile)
 
 

@@ -13,6 +13,8 @@ from collections import defaultdict
 import numpy as np
 from numba.cuda.simulator import kernel as simulated, kernelapi
 
+import codegen.cuda.device  # noqa: F401  (it teaches the simulator what it lacks)
+
 
 class Watch:
     """The races found so far, and how many accesses were looked at."""

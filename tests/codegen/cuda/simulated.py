@@ -16,7 +16,6 @@ import pytest
 import engine
 from codegen.cuda import apart, stages, tile, ways
 from codegen.cuda.run import CudaProgram, compiled
-from codegen.cuda.tile import Tile
 from engine import nn
 from engine.nn import functional as F
 from ir import make
@@ -34,18 +33,15 @@ def beside(name, folders=1):
 
 
 sys.setswitchinterval(1e-4)  # the simulator waits for its threads by asking them
-ops, warps, races = beside("test_ops"), beside("warps", 0), beside("races", 0)
+ops, races = beside("test_ops"), beside("races", 0)
 BLOCK, WARP = 4, 2
-TILES = (Tile(4, 4, 4, 2, 2), Tile(8, 4, 2, 4, 2), Tile(16, 8, 4, 8, 4), Tile(2, 16, 2, 2, 4))
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of wrapping integers
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Warps, blocks and tiles for threads that are Python's, and a watch on shared memory."""
-    warps.install(monkeypatch, WARP)
+    """A watch on the shared memory of every kernel that a test runs."""
     watch = races.install(monkeypatch)
-    monkeypatch.setattr(tile, "TILES", TILES)
     yield watch
     assert not watch.found
 

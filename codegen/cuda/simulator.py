@@ -1,0 +1,48 @@
+"""Numba's CUDA simulator in, the same with what our kernels need beyond it out.
+
+It has no shuffles, and no alignment of shared arrays (which means nothing there). A shuffle is an
+exchange between two of Python's threads, so that simulated warps may be as small as one likes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import queue
+import sys
+import threading
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+PATIENCE = 120.0  # seconds to wait for a lane that should shuffle too
+
+_lock = threading.Lock()
+
+
+def install() -> None:
+    """Teach the simulator what it lacks; more than once does no harm."""
+    kernelapi: Any = importlib.import_module("numba.cuda.simulator.kernelapi")
+    kernelapi.FakeCUDAModule.shfl_xor_sync = _shuffle
+    kernelapi.FakeCUDAShared.array = _shared_array
+
+
+def _shuffle(module: Any, mask: int, value: Any, turn: int) -> Any:
+    """The value of the thread whose number differs in ``turn``, which comes here as well."""
+    thread: Any = threading.current_thread()
+    me, other = thread.thread_id, thread.thread_id ^ turn
+    with _lock:
+        post = vars(thread._manager).setdefault("post", defaultdict(queue.SimpleQueue))
+        there, here = post[me, other], post[other, me]
+    there.put(value)
+    return here.get(timeout=PATIENCE)
+
+
+def _shared_array(memory: Any, shape: Any, dtype: Any, alignment: int | None = None) -> Any:
+    """The array of the line that asks for it, the same for all threads of a block."""
+    caller = sys._getframe(1)
+    place = (caller.f_code.co_filename, caller.f_lineno)
+    with _lock:
+        if place not in memory._allocations:
+            memory._allocations[place] = np.empty(shape, dtype)
+        return memory._allocations[place]
