@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from codegen.cuda import ways
 from codegen.cuda.body import CudaBody
 from codegen.cuda.points import ApartBody, PointsBody
+from codegen.cuda.push import Push, PushBody
 from codegen.cuda.rows import Group, RowsBody, shuffle_function
 from codegen.cuda.tiles import TilesBody
 from codegen.cuda.ways import BLOCK, WARP, Apart, Tiles, Way
@@ -85,7 +86,7 @@ def emit_kernel(
         tuple(symbols),
         threads,
         grid,
-        not isinstance(chosen, Tiles | Apart),
+        not isinstance(chosen, Tiles | Apart | Push),
         words,
     )
 
@@ -98,6 +99,8 @@ def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
             return RowsBody(nest, names, way)
         case Apart():
             return ApartBody(nest, names, way.groups)
+        case Push():
+            return PushBody(nest, names, way)
     return PointsBody(nest, names)
 
 
@@ -116,6 +119,9 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
             if way.across:
                 words += ", neighbouring points in neighbouring threads"
             return way.block, grid, words
+        case Push():
+            words = f"a block for every {way.span} of the rows to which values are added"
+            return way.threads, str(-(-way.rows // way.span)), words
         case Apart():
             return min(block, WARP), str(len(way.groups)), "a block for every result of its own"
     assert isinstance(body, PointsBody)

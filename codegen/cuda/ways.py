@@ -1,5 +1,6 @@
 """A nest in, how its points are shared among threads out: a stated rule for each way.
 
+- *push*: sums of at least 64 values at computed places that do not depend on the column;
 - *tiles*: a product with at least four rows and columns and a sum of at least eight;
 - *columns*: a reduction of at least 32 elements whose neighbours in memory are other points, over
   points too few to give every thread one;
@@ -15,17 +16,19 @@ from dataclasses import dataclass
 from math import prod
 
 from codegen.cuda.product import Product, product_of
+from codegen.cuda.push import BLOCKS as PUSH_BLOCKS, Push
 from codegen.cuda.rows import Group
 from codegen.cuda.tile import Tile, choose_tile
 from codegen.index import Axis
 from codegen.lanes import length, step_along
 from codegen.nest import Buffer, Load, Nest, Reduce, Root, walk
-from codegen.scatter import scatter_of
+from codegen.scatter import Scatter, scatter_of
 
 WARP = 32
 BLOCK = 256  # threads of a block
 LONG = 8  # elements of a reduction that are worth sharing
 TALL = 32  # the same where other threads read the neighbours
+PUSHED = 64  # values at computed places that are worth sharing
 MANY = 1 << 15  # points that give every thread one
 WIDEST = 1024  # elements of a row that a warp takes alone
 
@@ -45,14 +48,15 @@ class Apart:
     groups: tuple[tuple[Root, ...], ...]
 
 
-Way = Tiles | Group | Apart | None
+Way = Tiles | Group | Apart | Push | None
 
 
 def way_of(nest: Nest, block: int = BLOCK, warp: int = 0) -> Way:
     """How the points of ``nest`` are shared; None: a thread for each."""
     warp = warp or min(WARP, block)
-    if scatter_of(nest) is not None:
-        return None
+    scatter = scatter_of(nest)
+    if scatter is not None:
+        return _push(nest, scatter, block)
     apart = _apart(nest)
     if apart is not None:
         return apart
@@ -84,6 +88,17 @@ def _tiles(nest: Nest, block: int) -> Tiles | None:
     itemsize, depth = product.core.dtype.itemsize, _size(product.inner)
     tile = choose_tile(batch, rows, columns, depth, product.pool, itemsize, block)
     return None if tile is None else Tiles(product, tile)
+
+
+def _push(nest: Nest, scatter: Scatter, block: int) -> Push | None:
+    rows = scatter.row.extent
+    if scatter.outer or not isinstance(rows, int) or _size(scatter.values) < PUSHED:
+        return None
+    columns = _size(tuple(axis for axis in nest.axes if axis != scatter.row))
+    threads = block
+    while threads > WARP and threads >= 2 * columns:
+        threads //= 2
+    return Push(scatter, rows, -(-rows // PUSH_BLOCKS), threads)
 
 
 def _apart(nest: Nest) -> Apart | None:
