@@ -20,6 +20,7 @@ from codegen.cuda.run import CudaProgram, compiled
 from engine import nn
 from engine.nn import functional as F
 from ir import make
+from ir.dims import symbol
 from ir.graph import Graph, build
 from ir.interpret import interpret
 from ir.types import F32, I64, TensorType, is_half
@@ -28,13 +29,13 @@ from ir.types import F32, I64, TensorType, is_half
 def beside(name, folders=1):
     path = Path(__file__).resolve().parents[folders] / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 sys.setswitchinterval(1e-4)  # the simulator waits for its threads by asking them
-ops, races = beside("test_ops"), beside("races", 0)
+ops, nets, races = beside("test_ops"), beside("networks"), beside("races", 0)
 BLOCK, WARP = 4, 2
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of wrapping integers
 
@@ -271,3 +272,37 @@ def test_a_missing_barrier_is_found(small, name):
             whole.run(arrays)
         assert small.found, f"{name}: nothing without barrier {which}"
         small.found.clear()
+
+
+def open_mlp():
+    step = nets.mlp(symbol("N"), (6, 9, 4))
+    return step.graph, step.donated, step.arrays
+
+
+def open_convolution():
+    """A convolution, its pooled sum, and the gradients of both operands."""
+    x = make.input_node(TensorType(F32, (symbol("N"), 2, 8, 8)), "x")
+    weight = make.input_node(TensorType(F32, (4, 2, 3, 3)), "weight")
+    pooled = nets.max_pool(nets.relu(nets.convolution(x, weight, padding=1)))
+    loss = make.sum(pooled, (0, 1, 2, 3))
+    graph = Graph((x, weight), (loss, *nets.slopes(loss, [x, weight])))
+    rng = np.random.default_rng(0)
+
+    def arrays(batch):
+        shapes = ((batch, 2, 8, 8), weight.shape)
+        return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+    return graph, {}, arrays
+
+
+@pytest.mark.parametrize("make_graph", [open_mlp, open_convolution])
+def test_open_sizes(make_graph):
+    """One program for every batch: one that no tile divides, and a batch of one."""
+    graph, donated, arrays = make_graph()
+    one = program(graph, donated)
+    assert any(k.way.startswith("a block for every tile") and "N" in k.grid for k in one.sources)
+    for batch in (3, 1):
+        given = arrays(batch)
+        wanted = interpret(graph, [array.copy() for array in given])
+        for got, want in zip(one.run(given), wanted, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
