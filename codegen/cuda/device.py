@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy as np
+
 WIDTH = 4  # elements of one wide access
 
 
@@ -29,8 +31,19 @@ def _plain_store4(array: Any, place: int, values: tuple[Any, ...]) -> None:
         array[place + at] = values[at]
 
 
+def _plain_tf32(value: Any) -> Any:
+    """The nearest number of 10 bits of mantissa, ties away from zero, as ``cvt.rna`` has it."""
+    bits = np.float32(value).view(np.uint32)
+    if np.isfinite(np.float32(value)):
+        bits = (bits + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)
+    return np.uint32(bits).view(np.float32)
+
+
 if importlib.import_module("numba").config.ENABLE_CUDASIM:
-    importlib.import_module("codegen.cuda.simulator").install()
+    _simulator = importlib.import_module("codegen.cuda.simulator")
+    _simulator.install()
+    tf32: Any = _plain_tf32
+    multiply_tf32: Any = _simulator.multiply
     quotient: Any = _plain_quotient
     remainder: Any = _plain_remainder
     load4: Any = _plain_load4
@@ -39,5 +52,6 @@ else:
     _compiled = importlib.import_module("codegen.cuda.intrinsics")
     quotient, remainder = _compiled.quotient, _compiled.remainder
     load4, store4 = _compiled.load4, _compiled.store4
+    tf32, multiply_tf32 = _compiled.tf32, _compiled.multiply_tf32
 
-__all__ = ["load4", "quotient", "remainder", "store4"]
+__all__ = ["load4", "multiply_tf32", "quotient", "remainder", "store4", "tf32"]

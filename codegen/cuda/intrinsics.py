@@ -90,3 +90,40 @@ def store4(typingctx, array, place, values):
         return context.get_dummy_value()
 
     return types.void(array, types.int64, values), codegen
+
+
+@intrinsic
+def tf32(typingctx, value):
+    """A float32 rounded to 10 bits of mantissa, in the word that tensor cores take."""
+
+    def codegen(context, builder, signature, args):
+        kind = llvm_ir.FunctionType(llvm_ir.IntType(32), [llvm_ir.FloatType()])
+        return builder.call(llvm_ir.InlineAsm(kind, "cvt.rna.tf32.f32 $0, $1;", "=r,f"), args)
+
+    return types.int32(types.float32), codegen
+
+
+_MMA = (
+    "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+    "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};"
+)
+
+
+@intrinsic
+def multiply_tf32(typingctx, a, b, sums):
+    """A warp's ``sums + a @ b`` of 16 x 8 and 8 x 8 elements, by its tensor core."""
+    result = types.UniTuple(types.float32, 4)
+
+    def codegen(context, builder, signature, args):
+        word, real = llvm_ir.IntType(32), llvm_ir.FloatType()
+        four = llvm_ir.LiteralStructType([real] * 4)
+        kind = llvm_ir.FunctionType(four, [word] * 6 + [real] * 4)
+        code = llvm_ir.InlineAsm(kind, _MMA, "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", side_effect=True)
+        counts = zip(args, (4, 2, 4), strict=True)
+        parts = [builder.extract_value(arg, at) for arg, count in counts for at in range(count)]
+        made = builder.call(code, parts)
+        return context.make_tuple(
+            builder, result, [builder.extract_value(made, at) for at in range(4)]
+        )
+
+    return result(a, b, sums), codegen

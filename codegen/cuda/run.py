@@ -37,10 +37,14 @@ class CudaProgram:
         block: int = BLOCK,
         blocks: int = MOST_BLOCKS,
         warp: int = 0,
+        precision: str = "float32",
     ) -> None:
         self.donated, self.block, self.blocks = dict(donated or {}), block, blocks
         self.kernels: Kernels = plan_cuda(run_passes(graph), self.donated)
-        self.sources = [emit_kernel(nest, block=block, warp=warp) for nest in self.kernels.nests]
+        self.sources = [
+            emit_kernel(nest, block=block, warp=warp, precision=precision)
+            for nest in self.kernels.nests
+        ]
         self._cuda = importlib.import_module("numba.cuda")
         self._compiled = [compiled(kernel) for kernel in self.sources]
 

@@ -38,6 +38,33 @@ def _shuffle(module: Any, mask: int, value: Any, turn: int) -> Any:
     return here.get(timeout=PATIENCE)
 
 
+def multiply(a: Any, b: Any, sums: Any) -> tuple[Any, ...]:
+    """``mma.m16n8k8``: every lane's part of ``sums + a @ b`` of its warp's 32 lanes.
+
+    Which lane holds which element is as the PTX manual says under "Matrix Fragments for
+    mma.m16n8k8": four lanes of a group lie along a row of ``a``, groups are its rows.
+    """
+    thread: Any = threading.current_thread()
+    number, lane = divmod(thread.thread_id, 32)
+    with _lock:
+        warps = vars(thread._manager).setdefault("warps", {})
+        warp = warps.setdefault(number, ([None] * 32, threading.Barrier(32)))
+    held, barrier = warp
+    held[lane] = (a, b)
+    barrier.wait(PATIENCE)
+    left, right = np.empty((16, 8)), np.empty((8, 8))
+    for other, (x, y) in enumerate(held):
+        group, member = divmod(other, 4)
+        for at in range(4):
+            left[group + 8 * (at % 2), member + 4 * (at // 2)] = x[at]
+        for at in range(2):
+            right[member + 4 * at, group] = y[at]
+    barrier.wait(PATIENCE)
+    group, member = divmod(lane, 4)
+    found = [(left[group + 8 * (at // 2)] @ right[:, 2 * member + at % 2]) for at in range(4)]
+    return tuple(np.float32(old + new) for old, new in zip(sums, found, strict=True))
+
+
 def _shared_array(memory: Any, shape: Any, dtype: Any, alignment: int | None = None) -> Any:
     """The array of the line that asks for it, the same for all threads of a block."""
     caller = sys._getframe(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from codegen.cuda.body import CudaBody
 from codegen.cuda.points import ApartBody, PointsBody
 from codegen.cuda.push import Push, PushBody
 from codegen.cuda.rows import Group, RowsBody, shuffle_function
+from codegen.cuda.tensor import TensorBody
 from codegen.cuda.tiles import TilesBody
 from codegen.cuda.ways import BLOCK, WARP, Apart, Tiles, Way
 from codegen.nest import Buffer, Nest, walk
@@ -20,7 +22,8 @@ from ir.types import is_half
 
 MOST_BLOCKS = 1024  # of a grid whose blocks take several turns
 
-_FOREIGN = ("cuda", "thread", "points", "exists", "quotient", "remainder", "load4", "store4")
+_CALLED = ("load4", "multiply_tf32", "quotient", "remainder", "store4", "tf32")
+_FOREIGN = ("cuda", "thread", "points", "exists", *_CALLED)
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,19 @@ class Kernel:
 
 
 def emit_kernel(
-    nest: Nest, name: str = "", block: int = BLOCK, warp: int = 0, way: Way | str = "best"
+    nest: Nest,
+    name: str = "",
+    block: int = BLOCK,
+    warp: int = 0,
+    way: Way | str = "best",
+    precision: str = "float32",
 ) -> Kernel:
     """The kernel of ``nest``, for blocks of ``block`` threads.
 
     ``warp``: lanes that shuffle, where they are fewer than the device's or than the block has.
-    ``way``: how points are shared, where not the best one (``ways.py``) is wanted. Raises
-    ``UnsupportedError`` for what has no spelling, which is named.
+    ``way``: how points are shared, where not the best one (``ways.py``) is wanted. ``precision`` of
+    products: "float32", or "tf32" for tensor cores, which keep 10 bits of each factor's mantissa.
+    Raises ``UnsupportedError`` for what has no spelling, which is named.
     """
     for buffer in nest.buffers:
         if is_half(buffer.dtype):
@@ -62,7 +71,7 @@ def emit_kernel(
     names = Names(nest)
     for word in _FOREIGN:
         names.fresh(word)
-    chosen = ways.way_of(nest, block, warp) if isinstance(way, str) else way
+    chosen = ways.way_of(nest, block, warp, precision) if isinstance(way, str) else way
     body = _body(nest, names, chosen)
     lines = body.lines()
     threads, grid, words = _launch(body, chosen, block)
@@ -94,7 +103,7 @@ def emit_kernel(
 def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
     match way:
         case Tiles():
-            return TilesBody(nest, names, way.product, way.tile)
+            return (TensorBody if way.tensor else TilesBody)(nest, names, way.product, way.tile)
         case Group():
             return RowsBody(nest, names, way)
         case Apart():
@@ -111,6 +120,7 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
             assert isinstance(body, TilesBody)
             t = way.tile
             words = f"a block for every tile of {t.rows} x {t.columns}, steps of {t.depth}"
+            words += ", by tensor cores" if way.tensor else ""
             return t.threads, body.blocks_wanted, words
         case Group():
             points = body.places.size(body.count(body.nest.axes))
@@ -130,7 +140,7 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
 
 
 def _imports(text: str) -> str:
-    used = [w for w in ("load4", "quotient", "remainder", "store4") if f"{w}(" in text]
+    used = [word for word in _CALLED if re.search(rf"\b{word}\(", text)]
     lines = ["import math", "", "import numpy as np", "from numba import cuda"]
     if used:
         lines += ["", f"from codegen.cuda.device import {', '.join(used)}"]

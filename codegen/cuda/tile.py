@@ -25,6 +25,7 @@ class Tile:
     depth: int
     down: int
     over: int
+    skew: int = 4
 
     @property
     def threads(self) -> int:
@@ -39,7 +40,7 @@ class Tile:
     @property
     def skewed(self) -> tuple[int, int]:
         """Row lengths of the operands' tiles in shared memory: no two lanes in one bank."""
-        return self.rows + 4, self.columns + 4
+        return self.rows + self.skew, self.columns + self.skew
 
 
 TILES = (
@@ -68,6 +69,7 @@ def choose_tile(
     pool: int = 1,
     itemsize: int = 4,
     threads: int = 256,
+    among: tuple[Tile, ...] | None = None,
 ) -> Tile | None:
     """The tile that should take the least time; None where the product is too small for one.
 
@@ -75,7 +77,7 @@ def choose_tile(
     """
     if min(rows, columns) < FEWEST or depth < SMALLEST:
         return None
-    known = [tile for tile in TILES if tile.threads <= threads] or TINY
+    known = [tile for tile in among or TILES if tile.threads <= threads] or TINY
     fitting = [t for t in known if t.rows % pool == 0 and t.elements * itemsize <= SHARED]
     return min(fitting, key=lambda tile: _time(tile, batch, rows, columns, depth))
 

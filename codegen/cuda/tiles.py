@@ -162,11 +162,7 @@ class TilesBody(CudaBody):
 
     def _sums(self) -> None:
         tile, w = self.tile, self.word
-        for name in self.sums.values():
-            self.add(f"{name} = {literal(0, self.dtype)}")
-        across = tile.columns // tile.over
-        self.add(f"{self.thread_row} = quotient({w['thread']}, {across})")
-        self.add(f"{self.thread_column} = remainder({w['thread']}, {across})")
+        self._start_sums()
         left, right = tile.skewed
         half, steps = tile.depth * (left + right), self._tiles("depth")
         self._fetch("0")
@@ -178,8 +174,7 @@ class TilesBody(CudaBody):
             if steps != "1":
                 with self.block(f"if {w['step']} + 1 < {steps}:"):
                     self._fetch(f"({w['step']} + 1) * {tile.depth}")
-            with self.block(f"for {w['k']} in range({tile.depth}):"):
-                self._multiply(left, right)
+            self._multiply_step(left, right)
 
     def _fetch(self, start: str) -> None:
         """Both operands' elements of the step that begins at ``start``, into registers."""
@@ -218,14 +213,23 @@ class TilesBody(CudaBody):
                 place = f"{start} + ({load.k}) * {row} + {load.place}"
                 self.add(f"{tiles}[{place}] = {load.name}")
 
-    def _multiply(self, left: int, right: int) -> None:
-        """One product for each of this thread's sums."""
+    def _start_sums(self) -> None:
+        """This thread's place in the tile, and its sums before the first product."""
+        across = self.tile.columns // self.tile.over
+        for name in self.sums.values():
+            self.add(f"{name} = {literal(0, self.dtype)}")
+        self.add(f"{self.thread_row} = quotient({self.word['thread']}, {across})")
+        self.add(f"{self.thread_column} = remainder({self.word['thread']}, {across})")
+
+    def _multiply_step(self, left: int, right: int) -> None:
+        """All products of one step for each of this thread's sums."""
         tile, now, k = self.tile, self.word["now"], self.word["k"]
         second = f"{now} + {tile.depth * left} + {k} * {right}"
-        self._read(self.a, f"{now} + {k} * {left}", self.thread_row, tile.rows)
-        self._read(self.b, second, self.thread_column, tile.columns)
-        for (i, j), total in self.sums.items():
-            self.add(f"{total} += {self.a[i]} * {self.b[j]}")
+        with self.block(f"for {k} in range({tile.depth}):"):
+            self._read(self.a, f"{now} + {k} * {left}", self.thread_row, tile.rows)
+            self._read(self.b, second, self.thread_column, tile.columns)
+            for (i, j), total in self.sums.items():
+                self.add(f"{total} += {self.a[i]} * {self.b[j]}")
 
     def _read(self, names: Sequence[str], start: str, thread: str, size: int) -> None:
         """A thread's operands of one product: neighbours, four at a time.
@@ -246,10 +250,7 @@ class TilesBody(CudaBody):
         """The sums into shared memory, then every root at every point of the tile."""
         tile, w, pool = self.tile, self.word, self.product.pool
         self.add("cuda.syncthreads()")
-        for (i, j), total in self.sums.items():
-            row = _own(self.thread_row, i, tile.down, tile.rows)
-            column = _own(self.thread_column, j, tile.over, tile.columns)
-            self.add(f"{w['tiles']}[({row}) * {tile.columns} + {column}] = {total}")
+        self._lay_sums()
         self.add("cuda.syncthreads()")
         points, at = tile.rows * tile.columns // pool, self.names.fresh("at")
         rows = tile.rows // pool
@@ -260,6 +261,13 @@ class TilesBody(CudaBody):
             self.add(f"{fast} = remainder({at}, {size})")
             self.add(f"{slow} = quotient({at}, {size})")
             self._at_point(rows)
+
+    def _lay_sums(self) -> None:
+        tile = self.tile
+        for (i, j), total in self.sums.items():
+            row = _own(self.thread_row, i, tile.down, tile.rows)
+            column = _own(self.thread_column, j, tile.over, tile.columns)
+            self.add(f"{self.word['tiles']}[({row}) * {tile.columns} + {column}] = {total}")
 
     def _at_point(self, rows: int) -> None:
         product, w, tile = self.product, self.word, self.tile

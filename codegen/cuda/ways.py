@@ -18,11 +18,13 @@ from math import prod
 from codegen.cuda.product import Product, product_of
 from codegen.cuda.push import BLOCKS as PUSH_BLOCKS, Push
 from codegen.cuda.rows import Group
+from codegen.cuda.tensor import TENSOR_TILES
 from codegen.cuda.tile import Tile, choose_tile
 from codegen.index import Axis
 from codegen.lanes import length, step_along
 from codegen.nest import Buffer, Load, Nest, Reduce, Root, walk
 from codegen.scatter import Scatter, scatter_of
+from ir.types import F32
 
 WARP = 32
 BLOCK = 256  # threads of a block
@@ -35,10 +37,11 @@ WIDEST = 1024  # elements of a row that a warp takes alone
 
 @dataclass(frozen=True)
 class Tiles:
-    """A block for every tile of a product."""
+    """A block for every tile of a product; ``tensor``: multiplied by tensor cores."""
 
     product: Product
     tile: Tile
+    tensor: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,11 @@ class Apart:
 Way = Tiles | Group | Apart | Push | None
 
 
-def way_of(nest: Nest, block: int = BLOCK, warp: int = 0) -> Way:
-    """How the points of ``nest`` are shared; None: a thread for each."""
+def way_of(nest: Nest, block: int = BLOCK, warp: int = 0, precision: str = "float32") -> Way:
+    """How the points of ``nest`` are shared; None: a thread for each.
+
+    ``precision`` of products: "float32", or "tf32" by tensor cores.
+    """
     warp = warp or min(WARP, block)
     scatter = scatter_of(nest)
     if scatter is not None:
@@ -60,7 +66,7 @@ def way_of(nest: Nest, block: int = BLOCK, warp: int = 0) -> Way:
     apart = _apart(nest)
     if apart is not None:
         return apart
-    tiles = _tiles(nest, block)
+    tiles = _tiles(nest, block, precision)
     if tiles is not None:
         return tiles
     reduces = [e for e in walk([root.value for root in nest.roots]) if isinstance(e, Reduce)]
@@ -80,14 +86,16 @@ def way_of(nest: Nest, block: int = BLOCK, warp: int = 0) -> Way:
     return Group(_threads(size, points, block, warp), warp, block)
 
 
-def _tiles(nest: Nest, block: int) -> Tiles | None:
+def _tiles(nest: Nest, block: int, precision: str) -> Tiles | None:
     product = product_of(nest)
     if product is None:
         return None
     batch, rows, columns = (_size(a) for a in (product.batch, product.rows, product.columns))
     itemsize, depth = product.core.dtype.itemsize, _size(product.inner)
-    tile = choose_tile(batch, rows, columns, depth, product.pool, itemsize, block)
-    return None if tile is None else Tiles(product, tile)
+    tensor = precision == "tf32" and product.core.dtype == F32
+    among = TENSOR_TILES if tensor else None
+    tile = choose_tile(batch, rows, columns, depth, product.pool, itemsize, block, among)
+    return None if tile is None else Tiles(product, tile, tensor)
 
 
 def _push(nest: Nest, scatter: Scatter, block: int) -> Push | None:

@@ -16,7 +16,11 @@ import pytest
 
 import engine
 from codegen.cuda import apart, stages, tile, ways
+from codegen.cuda.product import product_of
 from codegen.cuda.run import CudaProgram, compiled
+from codegen.cuda.source import emit_kernel
+from codegen.cuda.tensor import TENSOR_TILES
+from codegen.cuda.ways import Tiles
 from engine import nn
 from engine.nn import functional as F
 from ir import make
@@ -306,3 +310,38 @@ def test_open_sizes(make_graph):
         wanted = interpret(graph, [array.copy() for array in given])
         for got, want in zip(one.run(given), wanted, strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tile", TENSOR_TILES[2:], ids=lambda tile: f"{tile.threads} threads")
+def test_tensor_cores(monkeypatch, tile):
+    """Small whole numbers, whose products are exact in 10 bits of mantissa; a ragged edge."""
+    monkeypatch.setattr(ways, "TENSOR_TILES", (tile,))
+    graph = product(tile.rows + 3, tile.columns - 1, 21)
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-8, 8, node.shape).astype(np.float32) for node in graph.inputs]
+    exact = CudaProgram(graph, block=tile.threads, blocks=2, precision="tf32")
+    assert exact.sources[0].way.endswith("by tensor cores")
+    np.testing.assert_array_equal(exact.run(arrays)[0], arrays[0] @ arrays[1].T)
+
+
+def test_tensor_cores_round_to_ten_bits():
+    graph = product(16, 8, 16)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=node.shape).astype(np.float32) for node in graph.inputs]
+    found = CudaProgram(graph, block=32, blocks=2, precision="tf32").run(arrays)[0]
+    wanted = arrays[0] @ arrays[1].T
+    np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
+    assert np.abs(found - wanted).max() > 1e-6
+
+
+@pytest.mark.parametrize("chosen", tile.TILES[-2:], ids=lambda tile: f"{tile.rows}x{tile.columns}")
+def test_tiles_of_a_device(chosen):
+    """Tiles as large as a device gets them, with edges; sums in another order than the host's."""
+    graph = product(chosen.rows + 3, chosen.columns + 1, 21)
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-8, 8, node.shape).astype(np.float32) for node in graph.inputs]
+    whole = program(graph)
+    (nest,) = whole.kernels.nests
+    whole.sources[0] = emit_kernel(nest, way=Tiles(product_of(nest), chosen))
+    whole._compiled[0] = compiled(whole.sources[0])
+    np.testing.assert_array_equal(whole.run(arrays)[0], arrays[0] @ arrays[1].T)

@@ -91,6 +91,16 @@ def test_products_go_through_shared_memory(ptx):
     assert "rem.s64" not in text
 
 
+def test_tensor_cores_multiply(ptx):
+    """For who asks for tf32: factors are rounded, and a warp multiplies in one instruction."""
+    a, b = (make.input_node(TensorType(F32, (512, 256)), name) for name in "ab")
+    (nest,) = plan_cuda(Graph((a, b), (make.dot(a, b, ((1,), (1,))),)), {}).nests
+    text = ptx(emit_kernel(nest, precision="tf32"))
+    assert "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32" in text
+    assert "cvt.rna.tf32.f32" in text
+    assert "mma.sync" not in ptx(emit_kernel(nest))
+
+
 def test_rows_shuffle(ptx):
     """A softmax is one kernel, without shared memory where a warp has a row."""
     x = make.input_node(TensorType(F32, (512, 100)), "x")
