@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from codegen.index import Axis, Div, Index, Mod, bounds, linearise
-from codegen.nest import Buffer, Nest
+from codegen.nest import Apply, Buffer, Expr, Nest
 from codegen.portable.body import Body
 from codegen.portable.names import Names, size_text
 from codegen.portable.reductions import Reductions
@@ -19,6 +19,7 @@ from codegen.schedule import Schedule
 from ir.dims import Size, product
 from ir.types import DType
 
+_SCALAR = ("floor", "ceil", "fmod")  # that Numba's CUDA target has for arrays alone
 SMALL = 1 << 31  # places below this are divided in 32 bits
 
 
@@ -82,6 +83,12 @@ class CudaBody(Body):
     def count(self, axes: Sequence[Axis]) -> Size:
         """Points of all ``axes``."""
         return product([axis.extent for axis in axes])
+
+    def _spell(self, expr: Expr) -> str:
+        text = super()._spell(expr)
+        if isinstance(expr, Apply) and expr.op in _SCALAR:
+            return text.replace(f"np.{expr.op}(", f"{expr.op}(", 1)
+        return text
 
     def take_apart(self, place: str, axes: Sequence[Axis], suffix: str = "") -> None:
         """Name the place along each of ``axes``, the last one fastest, of a flat ``place``.

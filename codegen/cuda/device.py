@@ -7,6 +7,7 @@ functions are plain Python with the same meaning.
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,9 @@ if importlib.import_module("numba").config.ENABLE_CUDASIM:
     _simulator.install()
     tf32: Any = _plain_tf32
     multiply_tf32: Any = _simulator.multiply
+    floor: Any = np.floor
+    ceil: Any = np.ceil
+    fmod: Any = np.fmod
     quotient: Any = _plain_quotient
     remainder: Any = _plain_remainder
     load4: Any = _plain_load4
@@ -53,5 +57,16 @@ else:
     quotient, remainder = _compiled.quotient, _compiled.remainder
     load4, store4 = _compiled.load4, _compiled.store4
     tf32, multiply_tf32 = _compiled.tf32, _compiled.multiply_tf32
+    floor, ceil, fmod = _compiled.floor, _compiled.ceil, math.fmod
 
-__all__ = ["load4", "multiply_tf32", "quotient", "remainder", "store4", "tf32"]
+__all__ = [
+    "ceil",
+    "floor",
+    "fmod",
+    "load4",
+    "multiply_tf32",
+    "quotient",
+    "remainder",
+    "store4",
+    "tf32",
+]

@@ -127,3 +127,26 @@ def multiply_tf32(typingctx, a, b, sums):
         )
 
     return result(a, b, sums), codegen
+
+
+def _whole(name: str):
+    """The LLVM intrinsic ``name`` on one float: Numba's target has NumPy's for arrays alone."""
+
+    def codegen(context, builder, signature, args):
+        (value,) = args
+        function = builder.module.declare_intrinsic(name, [value.type])
+        return builder.call(function, args)
+
+    return codegen
+
+
+@intrinsic
+def floor(typingctx, value):
+    """The next whole number below, as a float."""
+    return value(value), _whole("llvm.floor")
+
+
+@intrinsic
+def ceil(typingctx, value):
+    """The next whole number above, as a float."""
+    return value(value), _whole("llvm.ceil")

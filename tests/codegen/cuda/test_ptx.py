@@ -78,6 +78,14 @@ def test_neighbours_are_loaded_four_at_a_time(ptx):
     assert not re.findall(r"(?:ld|st)\.global\.f32", text)
 
 
+@pytest.mark.parametrize(("op", "instruction"), [("floor", "cvt.rmi"), ("ceil", "cvt.rpi")])
+def test_whole_numbers_are_one_instruction(ptx, op, instruction):
+    """Numba's CUDA target knows NumPy's functions of single numbers only in part."""
+    x = make.input_node(TensorType(F32, (64, 96)), "x")
+    (nest,) = plan_cuda(Graph((x,), (make.apply(op, x),)), {}).nests
+    assert instruction in ptx(emit_kernel(nest))
+
+
 def test_products_go_through_shared_memory(ptx):
     """Both operands four at a time; one multiplication and addition in one instruction."""
     a, b = (make.input_node(TensorType(F32, (1024, 256)), name) for name in "ab")
