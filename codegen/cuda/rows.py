@@ -125,7 +125,7 @@ class RowsBody(CudaBody):
         """
         own = tuple(axis for axis in axes if axis.extent != 1)
         size = self.count(own)
-        if isinstance(size, int) and 0 < size <= self.group.size * MOST_KEPT:
+        if isinstance(size, int) and self.keeps(size):
             for place, known in self._kept_places(own, size):
                 self.places.axes.update(place.names)
                 self.known.append(known)  # type: ignore[arg-type]
@@ -136,6 +136,10 @@ class RowsBody(CudaBody):
         with self.block(f"for {at} in range({self.lane}, {stop}, {self.group.size}):"):
             self.take_apart(at, own)
             yield Place((), ""), False
+
+    def keeps(self, size: int) -> bool:
+        """Whether threads keep their elements of rows of ``size`` in registers."""
+        return 0 < size <= self.group.size * MOST_KEPT
 
     def _kept_places(
         self, own: tuple[Axis, ...], size: int

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codegen.cuda import ways
+from codegen.cuda.attention import Attention, AttentionBody, names_of
 from codegen.cuda.body import CudaBody
+from codegen.cuda.chain import Chain
 from codegen.cuda.points import ApartBody, PointsBody
 from codegen.cuda.push import Push, PushBody
 from codegen.cuda.rows import Group, RowsBody, shuffle_function
@@ -72,7 +74,7 @@ def emit_kernel(
         if is_half(buffer.dtype):
             raise UnsupportedError(f"the cuda spelling has no {buffer.dtype} ({buffer})")
     name = name or nest.name
-    names = Names(nest, _FOREIGN)
+    names = names_of(nest, _FOREIGN) if isinstance(nest, Chain) else Names(nest, _FOREIGN)
     chosen = ways.way_of(nest, block, warp, precision) if isinstance(way, str) else way
     body = _body(nest, names, chosen)
     lines = body.lines()
@@ -91,7 +93,7 @@ def emit_kernel(
         tuple(nest_symbols(nest)),
         threads,
         _in_symbols(grid, names),
-        not isinstance(chosen, Tiles | Apart | Push),
+        not isinstance(chosen, Tiles | Apart | Push | Attention),
         words,
     )
 
@@ -109,7 +111,8 @@ def _head(nest: Nest) -> list[str]:
 
 def _signature(nest: Nest, name: str, names: Names) -> str:
     sizes = [names.sizes[symbol] for symbol in nest_symbols(nest)]
-    return f"@cuda.jit\ndef {name}({', '.join([*names.buffers.values(), *sizes])}):"
+    buffers = [names.buffers[buffer] for buffer in nest.buffers]
+    return f"@cuda.jit\ndef {name}({', '.join([*buffers, *sizes])}):"
 
 
 def _in_symbols(text: str, names: Names) -> str:
@@ -129,6 +132,8 @@ def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
             return ApartBody(nest, names, way.groups)
         case Push():
             return PushBody(nest, names, way)
+        case Attention():
+            return AttentionBody(names, way)
     return PointsBody(nest, names)
 
 
@@ -148,6 +153,10 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
             if way.across:
                 words += ", neighbouring points in neighbouring threads"
             return way.block, grid, words
+        case Attention():
+            assert isinstance(body, AttentionBody)
+            words = f"a block for every {way.tile.rows} rows of an attention"
+            return way.tile.threads, body.blocks_wanted, words
         case Push():
             words = f"a block for every {way.span} of the rows to which values are added"
             return way.threads, str(-(-way.rows // way.span)), words
@@ -175,6 +184,7 @@ def _helpers(nest: Nest, body: CudaBody) -> list[str]:
     exprs = walk([root.value for root in nest.roots])
     if any(getattr(e, "op", "") == "threefry" for e in exprs):
         found.append(THREEFRY.replace("@njit", '@cuda.jit(device=True, inline="always")'))
-    if isinstance(body, RowsBody):
-        found += [shuffle_function(name) for name in sorted(body.shared.used)]
+    rows = body.rows if isinstance(body, AttentionBody) else body
+    if isinstance(rows, RowsBody):
+        found += [shuffle_function(name) for name in sorted(rows.shared.used)]
     return found

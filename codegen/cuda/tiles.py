@@ -64,13 +64,14 @@ class TilesBody(CudaBody):
     @property
     def blocks_wanted(self) -> str:
         """How many tiles there are, as an expression of the sizes."""
-        return " * ".join([*(self._tiles(side) for side in ("rows", "columns")), self._batch])
+        return " * ".join([*(self.tiles_of(side) for side in ("rows", "columns")), self._batch])
 
     @property
     def _batch(self) -> str:
         return f"({self.places.size(self.count(self.product.batch))})"
 
-    def _tiles(self, side: str) -> str:
+    def tiles_of(self, side: str) -> str:
+        """How many tiles (or steps, along ``depth``) there are, as an expression of the sizes."""
         size, by = self.sizes[side], getattr(self.tile, side)
         if isinstance(size, int):
             return str(-(-size // by))
@@ -95,7 +96,7 @@ class TilesBody(CudaBody):
     def _find_tile(self) -> None:
         """The block's batch element and the first row and column of its tile."""
         w, tile = self.word, self.tile
-        place, many = "cuda.blockIdx.x", [self._tiles("columns"), self._tiles("rows")]
+        place, many = "cuda.blockIdx.x", [self.tiles_of("columns"), self.tiles_of("rows")]
         for name, count, size in zip(
             (w["first_column"], w["first_row"]), many, (tile.columns, tile.rows), strict=True
         ):
@@ -164,7 +165,7 @@ class TilesBody(CudaBody):
         tile, w = self.tile, self.word
         self._start_sums()
         left, right = tile.skewed
-        half, steps = tile.depth * (left + right), self._tiles("depth")
+        half, steps = tile.depth * (left + right), self.tiles_of("depth")
         self._fetch("0")
         with self.block(f"for {w['step']} in range({steps}):"):
             self.add(f"{w['now']} = remainder({w['step']}, 2) * {half}")

@@ -1,5 +1,6 @@
 """A nest in, how its points are shared among threads out: a stated rule for each way.
 
+- *attention*: scores, their softmax and the product with values, where nobody else reads them;
 - *push*: sums of at least 64 values at computed places that do not depend on the column;
 - *tiles*: a product with at least four rows and columns and a sum of at least eight;
 - *columns*: a reduction of at least 32 elements whose neighbours in memory are other points, over
@@ -15,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from codegen.cuda.attention import Attention, attention_of
 from codegen.cuda.product import Product, product_of
 from codegen.cuda.push import BLOCKS as PUSH_BLOCKS, Push
 from codegen.cuda.rows import Group
@@ -51,7 +53,7 @@ class Apart:
     groups: tuple[tuple[Root, ...], ...]
 
 
-Way = Tiles | Group | Apart | Push | None
+Way = Tiles | Group | Apart | Push | Attention | None
 
 
 def way_of(nest: Nest, block: int = BLOCK, warp: int = 0, precision: str = "float32") -> Way:
@@ -60,6 +62,9 @@ def way_of(nest: Nest, block: int = BLOCK, warp: int = 0, precision: str = "floa
     ``precision`` of products: "float32", or "tf32" by tensor cores.
     """
     warp = warp or min(WARP, block)
+    attention = attention_of(nest, block, warp)
+    if attention is not None:
+        return attention
     scatter = scatter_of(nest)
     if scatter is not None:
         return _push(nest, scatter, block)
