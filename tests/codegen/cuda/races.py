@@ -15,12 +15,21 @@ from numba.cuda.simulator import kernel as simulated, kernelapi
 
 import codegen.cuda.device  # noqa: F401  (it teaches the simulator what it lacks)
 
+PATIENCE = 30  # seconds
+
 
 class Watch:
     """The races found so far, and how many accesses were looked at."""
 
     def __init__(self):
         self.lock, self.found, self.accesses = threading.Lock(), [], 0
+
+    def settle(self):
+        """Forget what was found, once the threads of a block that failed have come to an end."""
+        for thread in threading.enumerate():
+            if isinstance(thread, simulated.BlockThread):
+                thread.join(PATIENCE)
+        self.found.clear()
 
 
 class SharedArray:

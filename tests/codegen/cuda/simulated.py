@@ -288,7 +288,7 @@ def test_a_missing_barrier_is_found(small, name):
         with suppress(IndexError):  # of a place that another thread had not written yet
             whole.run(arrays)
         assert small.found, f"{name}: nothing without barrier {which}"
-        small.found.clear()
+        small.settle()
 
 
 def open_mlp():
