@@ -22,6 +22,8 @@ from codegen.portable.source import THREEFRY, one_line
 from ir.errors import UnsupportedError
 from ir.types import is_half
 
+__all__ = ["BLOCK", "MOST_BLOCKS", "Kernel", "emit_kernel"]
+
 MOST_BLOCKS = 1024  # of a grid whose blocks take several turns
 
 _CALLED = (
