@@ -57,13 +57,13 @@ def build_nests(
     batch_inputs: Collection[int],
     rows: bool = False,
     tiles: bool = False,
+    orders: bool = True,
 ) -> Kernels:
     """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows;
-    ``tiles``: convolutions may go by Winograd's algorithm."""
-    graph = split_sums(graph)
-    if tiles:
-        graph = with_winograd(graph)
-    return plan_nests(with_halos(graph), donated, batch_inputs, rows, {})
+    ``tiles``: convolutions may go by Winograd's algorithm; ``orders``: contractions read copies of
+    operands in the order that lanes want."""
+    graph = with_winograd(split_sums(graph)) if tiles else split_sums(graph)
+    return plan_nests(with_halos(graph), donated, batch_inputs, rows, {}, orders)
 
 
 def plan_nests(
@@ -72,10 +72,11 @@ def plan_nests(
     batch_inputs: Collection[int],
     rows: bool,
     groups: Mapping[Node, int],
+    orders: bool = True,
 ) -> Kernels:
     """The same of a graph that is split and has its rims; nodes of two groups share no kernel."""
     tags = batch_axes(graph, batch_inputs)
-    return _Planner(graph, donated, tags, rows=rows, groups=groups).plan()
+    return _Planner(graph, donated, tags, rows=rows, groups=groups, orders=orders).plan()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +98,11 @@ class _Planner:
         prefix: str = "",
         rows: bool = False,
         groups: Mapping[Node, int] | None = None,
+        orders: bool = True,
     ) -> None:
         self.graph, self.donated = graph, donated
         self.fusion = fuse(graph, rows, groups)
-        self.rows = rows
+        self.rows, self.orders = rows, orders
         self.tags, self.prefix = tags, prefix
         self.buffers: dict[Node, Buffer] = {}
         self.copies: dict[tuple[Node, Order], Copy] = {}
@@ -281,7 +283,7 @@ class _Planner:
         body = with_halos(run_passes(scan.attrs["body"].graph))
         tags: dict[Node, int | None] = dict.fromkeys(body.nodes)
         prefix = f"{self.prefix}turn{len(self.loops)}_"
-        turn = _Planner(body, {}, tags, self.names, prefix, self.rows).plan()
+        turn = _Planner(body, {}, tags, self.names, prefix, self.rows, orders=self.orders).plan()
         items: dict[int, Buffer] = {
             node.attrs["index"]: self.buffers[node] for node in self.fusion.users[scan]
         }
@@ -331,7 +333,7 @@ class _Planner:
         summed = summed_lanes(nest) if heavy and self.rows else None
         if summed is not None:
             return replace(nest, rows=summed), []
-        if heavy:
+        if heavy and self.orders:
             orders = wanted_orders(nest, loaded, self.tags)
             copies = [self._copy(node, order) for node, order in orders.items()]
             if copies:

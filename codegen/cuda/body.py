@@ -1,72 +1,131 @@
-"""A nest in, the statements of its CUDA kernel out.
+"""A nest in, the statements of its CUDA kernel out: what all ways to share points have in common.
 
-Two ways to share the points of a nest among threads:
-
-- *points*: every thread takes points a grid apart, neighbours in memory going to neighbouring
-  threads; a reduction is a loop of one thread;
-- *blocks*: every block takes points a grid of blocks apart, and its threads share each outermost
-  reduction, whose parts are put together in shared memory, always in the same order.
+Memory is flat: the place of an element is one sum, with strides as numbers, so that no index is
+computed that Numba would check against a shape. Divisions of places are those of ``device.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from codegen.index import Axis
-from codegen.nest import Nest, Reduce
+from codegen.index import Axis, Div, Index, Mod, bounds, linearise
+from codegen.nest import Apply, Buffer, Expr, Nest
 from codegen.portable.body import Body
-from codegen.portable.names import Names
-from codegen.portable.reductions import Conditions, Found, Reductions, State
-from codegen.portable.spell import Shapes
+from codegen.portable.names import Names, size_text
+from codegen.portable.reductions import Reductions
+from codegen.portable.spell import Places, Shapes
 from codegen.schedule import Schedule
+from ir.dims import Size, product
 from ir.types import DType
+
+_SCALAR = ("floor", "ceil", "fmod")  # that Numba's CUDA target has for arrays alone
+SMALL = 1 << 31  # places below this are divided in 32 bits
+
+
+class Flat(Shapes):
+    """Every buffer as an array of one dimension."""
+
+    def physical(self, buffer: Buffer) -> list[str]:
+        return [size_text(product(buffer.shape), self._sizes)]
+
+    def index(self, buffer: Buffer, index: Sequence[Index]) -> list[Index]:
+        return [linearise(index, buffer.shape)]
+
+
+class DevicePlaces(Places):
+    """Spells indices with divisions of 32 bits where places are known to be small."""
+
+    def index(self, index: Index) -> str:
+        texts: dict[Div | Mod, str] = {}
+        for atom, _ in index.terms:
+            if isinstance(atom, Div | Mod) and _is_small(atom.inner):
+                word = "quotient" if isinstance(atom, Div) else "remainder"
+                texts[atom] = f"{word}({self.index(atom.inner)}, {atom.by})"
+        if not texts:
+            return super().index(index)
+        stands = {Axis(text, 0): text for text in texts.values()}
+        before = dict(self.axes)
+        self.axes.update(stands)
+        terms = tuple(
+            (Axis(texts[atom], 0) if isinstance(atom, Div | Mod) and atom in texts else atom, by)
+            for atom, by in index.terms
+        )
+        text = super().index(Index(terms, index.offset))
+        self.axes.clear()
+        self.axes.update(before)
+        return text
 
 
 class CudaBody(Body):
-    """Writes one kernel's statements; ``threads`` share a point where that is not 1."""
+    """Writes one kernel's statements; how points are shared is the subclasses'."""
 
-    def __init__(self, nest: Nest, names: Names, shapes: Shapes, threads: int) -> None:
+    def __init__(self, nest: Nest, names: Names) -> None:
         ones = dict.fromkeys(nest.axes, 1)
         axes = tuple(axis for axis in nest.axes if axis.extent != 1)
         plain = Schedule(nest, None, ones, axes, frozenset(), False)
-        super().__init__(plain, names, shapes)
-        self.threads = threads
-        self.reductions = Shared(self) if threads > 1 else Single(self)
+        super().__init__(plain, names, Flat(nest, names.sizes))
+        self.places = DevicePlaces(names.axes, names.sizes)
+        self.places.computed = self._computed  # type: ignore[method-assign]
+        self.reductions: Reductions = Single(self)
 
-    def _share(self, order: list[Axis]) -> None:
-        extents = [self.extent(axis) for axis in order]
-        self.add(f"points = {' * '.join(extents) or '1'}")
-        point = self.names.fresh("point")
-        if self.threads > 1:
-            self.add("thread = cuda.threadIdx.x")
-            walk = "range(cuda.blockIdx.x, points, cuda.gridDim.x)"
-        else:
-            walk = "range(cuda.grid(1), points, cuda.gridsize(1))"
-        with self.block(f"for {point} in {walk}:"):
-            rest = point
-            for axis, extent in reversed(list(zip(order[1:], extents[1:], strict=True))):
-                name = self.places.axes[axis]
-                self.add(f"{name} = {rest} % ({extent})")
-                before, rest = rest, self.names.fresh("rest")
-                self.add(f"{rest} = {before} // ({extent})")
-            if order:
-                self.add(f"{self.places.axes[order[0]]} = {rest}")
-            self._point()
+    @property
+    def nest(self) -> Nest:
+        return self.plan.nest
 
-    def _point(self) -> None:
-        if self.threads == 1:
-            super()._point()
-            return
-        # every thread has every value: one of them stores it
-        roots = self.plan.nest.roots
-        self.reductions.prepare([(root.value, ()) for root in roots])
-        with self.block("if thread == 0:"):
-            values = [
-                self.bind(root.value, self.text(root.value, whole=True), f"new_{root.buffer.name}")
-                for root in roots
-            ]
-            for root, text in zip(roots, values, strict=True):
-                self.add(f"{self._place(root.buffer, root.index)} = {text}")
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Names bound inside are forgotten after it; no block of statements."""
+        self.known.append({})
+        yield
+        self.known.pop()
+
+    def count(self, axes: Sequence[Axis]) -> Size:
+        """Points of all ``axes``."""
+        return product([axis.extent for axis in axes])
+
+    def _spell(self, expr: Expr) -> str:
+        text = super()._spell(expr)
+        if isinstance(expr, Apply) and expr.op in _SCALAR:
+            return text.replace(f"np.{expr.op}(", f"{expr.op}(", 1)
+        return text
+
+    def take_apart(self, place: str, axes: Sequence[Axis], suffix: str = "") -> None:
+        """Name the place along each of ``axes``, the last one fastest, of a flat ``place``.
+
+        With a ``suffix`` the names are new ones, so that several places can be known at once.
+        """
+        left = [axis for axis in axes if axis.extent != 1]
+        total = self.count(left)
+        small = isinstance(total, int) and total < SMALL
+        for at in range(len(left) - 1, -1, -1):
+            axis = left[at]
+            name = self.names.axes[axis]
+            if suffix:
+                name = self.names.fresh(f"{name}{suffix}")
+            if at == 0:
+                self.add(f"{name} = {place}")
+            else:
+                size = self.extent(axis)
+                self.add(f"{name} = {self.divided('remainder', place, size, small)}")
+                rest = self.names.fresh("rest")
+                self.add(f"{rest} = {self.divided('quotient', place, size, small)}")
+                place = rest
+            self.places.axes[axis] = name
+
+    def divided(self, word: str, place: str, by: str, small: bool = True) -> str:
+        """A quotient or remainder of a place."""
+        if small:
+            return f"{word}({place}, {by})"
+        return f"({place}) {'//' if word == 'quotient' else '%'} ({by})"
+
+    @contextmanager
+    def grid_loop(self, name: str, first: str, stop: str, step: str) -> Iterator[None]:
+        """``name`` from ``first`` in steps of a whole grid: plainer code than a range's."""
+        self.add(f"{name} = {first}")
+        with self.block(f"while {name} < {stop}:"):
+            yield
+            self.add(f"{name} += {step}")
 
 
 class Single(Reductions):
@@ -76,67 +135,6 @@ class Single(Reductions):
         return self.body.names.fresh(hint)
 
 
-class Shared(Single):
-    """Outermost reductions that the threads of a block share."""
-
-    def __init__(self, body: CudaBody) -> None:
-        super().__init__(body)
-        self.inside = False  # whether a reduction is open: those within it are one thread's
-        self.shared: Axis | None = None  # whose steps the threads share
-        self.states: dict[int, State] = {}
-
-    def _loops(self, group: list[Found], inside: Conditions) -> None:
-        if self.inside:  # one thread's, even over the axis that is shared outside
-            before, self.shared = self.shared, None
-            super()._loops(group, inside)
-            self.shared = before
-            return
-        self.inside = True
-        self.shared = _longest([axis for axis in group[0][0].axes if axis.extent != 1])
-        whole = self.shared
-        super()._loops(group, inside)
-        self.inside, self.shared = False, None
-        if whole is not None:
-            # a maximum may share its value with its position, which is lost once values are equal
-            for reduce, _ in sorted(group, key=lambda one: not one[0].kind.startswith("arg")):
-                self._combine(reduce, self.states[id(reduce)])
-
-    def _start(self, members: Sequence[Reduce], row: bool) -> list[State]:
-        found = super()._start(members, row)
-        self.states.update((id(r), s) for r, s in zip(members, found, strict=True))
-        return found
-
-    def _header(self, axis: Axis, part: str) -> str:
-        if axis != self.shared:
-            return super()._header(axis, part)
-        name = self.body.places.axes[axis]
-        return f"for {name} in range(thread, {self.body.extent(axis)}, {self._threads}):"
-
-    @property
-    def _threads(self) -> int:
-        threads: int = self.body.threads  # type: ignore[attr-defined]
-        return threads
-
-    def _combine(self, reduce: Reduce, state: State) -> None:
-        body, kind = self.body, reduce.kind
-        room = body.names.fresh(f"{kind}_parts")
-        body.head.append(
-            f"    {room} = cuda.shared.array({self._threads}, {_type(reduce.body.dtype)})"
-        )
-        if kind.startswith("arg"):
-            places = body.names.fresh("places")
-            dtype = _type(reduce.dtype)
-            body.head.append(f"    {places} = cuda.shared.array({self._threads}, {dtype})")
-            names = f"{state[0]}, {state[1]}"
-            body.add(f"{names} = block_{kind}({names}, {room}, {places}, thread)")
-            return
-        body.add(f"{state[0]} = block_{kind}({state[0]}, {room}, thread)")
-
-
-def _longest(axes: Sequence[Axis]) -> Axis | None:
-    """The axis with the most steps; an open size counts as many."""
-    return max(axes, key=lambda a: a.extent if isinstance(a.extent, int) else 1 << 62, default=None)
-
-
-def _type(dtype: DType) -> str:
-    return "np.bool_" if dtype.kind == "b" else f"np.{dtype}"
+def _is_small(index: Index) -> bool:
+    reach = bounds(index)
+    return reach is not None and reach[0] >= 0 and reach[1] < SMALL

@@ -1,7 +1,7 @@
 """Kernels and arrays in, one run on a CUDA device (or in Numba's simulator) out.
 
-The plan is the CPU's without lanes: the same clusters in the same order, every buffer row-major.
-What LAPACK computes is computed on the host between launches.
+The plan is ``plan.py``'s, every buffer row-major. What LAPACK computes is computed on the host
+between launches.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codegen.cuda.source import BLOCK, Kernel, emit_kernel
+from codegen.cuda.plan import plan_cuda
+from codegen.cuda.source import MOST_BLOCKS, Kernel, emit_kernel
+from codegen.cuda.ways import BLOCK
 from codegen.kernels import Kernels
 from codegen.nest import Buffer
-from codegen.nests import build_nests
 from ir.dims import evaluate
 from ir.graph import Graph
 from ir.interpret import bind_symbols
 from ir.passes import run_passes
 
 Array = npt.NDArray[Any]
-MOST_BLOCKS = 1024  # of a grid; each takes several points where there are more
 
 
 class CudaProgram:
-    """One graph as CUDA kernels; ``block`` and ``blocks`` are small in the simulator."""
+    """One graph as CUDA kernels; ``block``, ``blocks``, ``warp`` are small in the simulator."""
 
     def __init__(
         self,
@@ -36,10 +36,15 @@ class CudaProgram:
         donated: Mapping[int, int] | None = None,
         block: int = BLOCK,
         blocks: int = MOST_BLOCKS,
+        warp: int = 0,
+        precision: str = "float32",
     ) -> None:
         self.donated, self.block, self.blocks = dict(donated or {}), block, blocks
-        self.kernels: Kernels = build_nests(run_passes(graph), self.donated, ())
-        self.sources = [emit_kernel(nest, block=block) for nest in self.kernels.nests]
+        self.kernels: Kernels = plan_cuda(run_passes(graph), self.donated)
+        self.sources = [
+            emit_kernel(nest, block=block, warp=warp, precision=precision)
+            for nest in self.kernels.nests
+        ]
         self._cuda = importlib.import_module("numba.cuda")
         self._compiled = [compiled(kernel) for kernel in self.sources]
 
@@ -86,8 +91,7 @@ class CudaProgram:
             points *= evaluate(axis.extent, env)
         if points == 0 or any(array.size == 0 for array in arrays[-len(nest.roots) :]):
             return
-        wanted = points if kernel.shared else -(-points // kernel.threads)
-        blocks = max(1, min(self.blocks, wanted))
+        blocks = kernel.blocks(env, self.blocks)
         sizes = [np.int64(env[symbol]) for symbol in kernel.symbols]
         self._compiled[at][blocks, kernel.threads](*arrays, *sizes)
 

@@ -24,8 +24,9 @@ _OTHER = {"y": "row", "x": "col", "ky": "kernel_row", "kx": "kernel_col"}
 class Names:
     """Hands out names that no other thing in the kernel has."""
 
-    def __init__(self, nest: Nest) -> None:
-        self._taken: set[str] = set(RESERVED)
+    def __init__(self, nest: Nest, reserved: Iterable[str] = ()) -> None:
+        """``reserved``: what the emitter calls things itself, beside the words of all spellings."""
+        self._taken: set[str] = {*RESERVED, *reserved}
         self.sizes = {name: self.fresh(name) for name in nest_symbols(nest)}
         self.buffers = {buffer: self.fresh(buffer.name) for buffer in nest.buffers}
         self.axes = {axis: self.fresh(hint) for axis, hint in _axis_hints(nest).items()}

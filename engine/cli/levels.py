@@ -12,10 +12,10 @@ import click
 from codegen.compile import compile_graph, dim_slots, plan_kernels
 from codegen.cuda import Kernel, emit_kernel
 from codegen.cuda.inspect import ptx_of, resources_of
+from codegen.cuda.plan import plan_cuda
 from codegen.decisions import print_clusters
 from codegen.native import emit_asm
 from codegen.nest import Nest
-from codegen.nests import build_nests
 from codegen.portable import emit_source
 from codegen.printing import print_program
 from codegen.program import Program
@@ -176,7 +176,7 @@ def resources_text(request: Request) -> str:
 
 def _cuda_nests(request: Request) -> list[Nest]:
     draft = request.draft
-    nests = build_nests(run_passes(draft.graph), draft.donated, ()).nests
+    nests = plan_cuda(run_passes(draft.graph), draft.donated).nests
     chosen = [nest for nest in nests if request.kernel in nest.name]
     if not chosen:
         known = ", ".join(nest.name for nest in nests)

@@ -5,38 +5,71 @@ chosen when Numba is imported. Its threads are Python's, so blocks are small her
 """
 
 import importlib.util
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import engine
-from codegen.cuda import source
-from codegen.cuda.run import CudaProgram
+from codegen.cuda import apart, stages, tile, ways
+from codegen.cuda.product import product_of
+from codegen.cuda.run import CudaProgram, compiled
+from codegen.cuda.source import emit_kernel
+from codegen.cuda.tensor import TENSOR_TILES
+from codegen.cuda.ways import Tiles
 from engine import nn
 from engine.nn import functional as F
 from ir import make
+from ir.dims import symbol
 from ir.graph import Graph, build
 from ir.interpret import interpret
 from ir.types import F32, I64, TensorType, is_half
 
 
-def beside(name):
-    path = Path(__file__).resolve().parents[1] / f"{name}.py"
+def beside(name, folders=1):
+    path = Path(__file__).resolve().parents[folders] / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-ops = beside("test_ops")
+sys.setswitchinterval(1e-4)  # the simulator waits for its threads by asking them
+ops, nets, races = beside("test_ops"), beside("networks"), beside("races", 0)
+BLOCK, WARP = 4, 2
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of wrapping integers
 
 
-def agree(graph, arrays, exact=False, rtol=2e-6, block=4):
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A watch on the shared memory of every kernel that a test runs."""
+    watch = races.install(monkeypatch)
+    yield watch
+    assert not watch.found
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Stages so short that small networks go through them."""
+    monkeypatch.setattr(apart, "LONG", 60)
+    monkeypatch.setattr(stages, "LONG", 60)
+    monkeypatch.setattr(stages, "PART", 20)
+    monkeypatch.setattr(stages, "SHORTEST", 24)
+    monkeypatch.setattr(stages, "BLOCKS", 6)
+
+
+def program(graph, donated=None):
+    return CudaProgram(graph, donated, block=BLOCK, blocks=2, warp=WARP)
+
+
+def agree(graph, arrays, exact=False, rtol=2e-6):
     with np.errstate(all="ignore"):
         wanted = interpret(graph, arrays)
-        found = CudaProgram(graph, block=block, blocks=2).run([np.array(a) for a in arrays])
+        found = program(graph).run([np.array(a) for a in arrays])
     for got, want in zip(found, wanted, strict=True):
         assert got.dtype == want.dtype
         assert got.shape == want.shape
@@ -47,17 +80,31 @@ def agree(graph, arrays, exact=False, rtol=2e-6, block=4):
             np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * scale)
 
 
-@pytest.mark.parametrize("long", [64, 2], ids=["threads", "blocks"])
+def alone(nest, *given, way_of=ways.way_of):
+    """A thread for every point, wherever one can compute it all."""
+    return way_of(nest, *given) if any(root.within for root in nest.roots) else None
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "together"])
 @pytest.mark.parametrize(("op", "case"), ops.CASES)
-def test_case(monkeypatch, op, case, long):
-    monkeypatch.setattr(source, "LONG", long)
+def test_case(monkeypatch, op, case, shared):
+    """Every op, reductions and products by one thread and by several."""
+    if shared:
+        monkeypatch.setattr(ways, "LONG", 2)
+        monkeypatch.setattr(ways, "TALL", 2)
+        monkeypatch.setattr(ways, "PUSHED", 1)
+        monkeypatch.setattr(ways, "PUSH_BLOCKS", 2)
+        monkeypatch.setattr(tile, "FEWEST", 1)
+        monkeypatch.setattr(tile, "SMALLEST", 1)
+    else:
+        monkeypatch.setattr(ways, "way_of", alone)
     nodes = ops.nodes_of(op, case)
     rng = np.random.default_rng(len(op.name))
     arrays = [ops.random_array(rng, n.dtype, n.shape, case.low, case.high) for n in nodes]
     graph = Graph(tuple(nodes), (build(op, nodes, ops.attributes(op, case, "f32")),))
     if any(is_half(node.dtype) for node in graph.nodes):
         pytest.skip("no halves yet")
-    agree(graph, arrays, exact=op.name not in ops.ROUNDED, block=4 if long > 2 else 2)
+    agree(graph, arrays, exact=op.name not in ops.ROUNDED)
 
 
 @pytest.mark.parametrize("kind", ["sum", "max", "argmax", "argmin"])
@@ -74,7 +121,7 @@ def test_a_block_for_a_row(kind):
     node = make.input_node(TensorType(F32, x.shape), "x")
     attrs = {"axes": (1,), **({"dtype": I64} if kind.startswith("arg") else {})}
     graph = Graph((node,), (make.apply(kind, node, **attrs),))
-    assert CudaProgram(graph, block=8, blocks=2).sources[0].shared
+    assert "threads for every point" in program(graph).sources[0].way
     agree(graph, [x], exact=kind != "sum")
 
 
@@ -142,12 +189,14 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
-def test_three_training_steps(name):
+def test_three_training_steps(short, name):
     """Every output of three steps, the state fed back, equal to the interpreter's."""
     net, shape = NETWORKS[name][0], NETWORKS[name][1]
     engine.manual_seed(0)
     net = net()
-    optimizer = engine.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    rule = {"lstm": partial(engine.optim.Adam, lr=0.01)}
+    plain = partial(engine.optim.SGD, lr=0.1, momentum=0.9)
+    optimizer = rule.get(name, plain)(net.parameters())
 
     @engine.jit
     def step(x, y):
@@ -166,13 +215,166 @@ def test_three_training_steps(name):
     for at, source_ in enumerate(draft.sources):
         if source_.cell is None:
             arrays[at][()] = source_.number()
-    program = CudaProgram(draft.graph, draft.donated, block=4, blocks=2)
+    steps = program(draft.graph, draft.donated)
     wanted = [array.copy() for array in arrays]
     for _ in range(3):
         outputs = interpret(draft.graph, wanted)
-        found = program.run(arrays)
+        found = steps.run(arrays)
         for at, into in draft.donated.items():
             wanted[into] = np.array(outputs[at])
         np.testing.assert_allclose(found[0], outputs[0], rtol=1e-5)
     for at in draft.donated.values():
         np.testing.assert_allclose(arrays[at], wanted[at], rtol=2e-4, atol=2e-5)
+
+
+def planted(kernel, which):
+    """The kernel without one of its barriers."""
+    parts = kernel.source.split("cuda.syncthreads()")
+    before, after = parts[: which + 1], parts[which + 1 :]
+    text = "cuda.syncthreads()".join(before) + "pass" + "cuda.syncthreads()".join(after)
+    return compiled(replace(kernel, source=text))
+
+
+def reduction(kind, shape, axis):
+    x = make.input_node(TensorType(F32, shape), "x")
+    attrs = {"axes": (axis,), **({"dtype": I64} if kind.startswith("arg") else {})}
+    return Graph((x,), (make.apply(kind, x, **attrs),))
+
+
+def product(rows, columns, depth):
+    sizes = {"a": rows, "b": columns}
+    a, b = (make.input_node(TensorType(F32, (n, depth)), name) for name, n in sizes.items())
+    return Graph((a, b), (make.dot(a, b, ((1,), (1,))),))
+
+
+def places(values, rows, columns):
+    x = make.input_node(TensorType(F32, (values, columns)), "x")
+    at = make.input_node(TensorType(I64, (values,)), "at")
+    return Graph((x, at), (make.apply("put_add", x, at, axis=0, extent=rows),))
+
+
+def attention(batch, heads, queries, keys, width, causal=False):
+    """The graph of one attention, as the engine traces it without gradients."""
+
+    @engine.jit
+    def step(q, k, v):
+        with engine.no_grad():
+            return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+    sizes = [(batch, heads, n, width) for n in (queries, keys, keys)]
+    return step.draft(*(engine.randn(*size) for size in sizes)).graph
+
+
+SHARING = {
+    "a block for a row": lambda: reduction("sum", (3, 1100), 1),
+    "its best place": lambda: reduction("argmax", (3, 1100), 1),
+    "columns": lambda: reduction("max", (40, 5), 0),
+    "sums at places": lambda: places(70, 10, 3),
+    "attention": lambda: attention(1, 1, 4, 9, 5),
+    "tiles": lambda: product(6, 5, 9),
+    "wide tiles": lambda: product(16, 8, 9),
+}
+
+
+@pytest.mark.parametrize("name", list(SHARING))
+def test_a_missing_barrier_is_found(small, name):
+    """Take any one barrier out of a kernel, and there is a race."""
+    graph = SHARING[name]()
+    arrays = [np.ones(node.shape, node.dtype) for node in graph.inputs]
+    whole = program(graph)
+    kernel = whole.sources[-1]
+    barriers = kernel.source.count("cuda.syncthreads()")
+    assert barriers > 1
+    whole.run(arrays)
+    assert small.accesses
+    assert not small.found
+    for which in range(barriers):
+        whole._compiled[-1] = planted(kernel, which)
+        with suppress(IndexError):  # of a place that another thread had not written yet
+            whole.run(arrays)
+        assert small.found, f"{name}: nothing without barrier {which}"
+        small.settle()
+
+
+def open_mlp():
+    step = nets.mlp(symbol("N"), (6, 9, 4))
+    return step.graph, step.donated, step.arrays
+
+
+def open_convolution():
+    """A convolution, its pooled sum, and the gradients of both operands."""
+    x = make.input_node(TensorType(F32, (symbol("N"), 2, 8, 8)), "x")
+    weight = make.input_node(TensorType(F32, (4, 2, 3, 3)), "weight")
+    pooled = nets.max_pool(nets.relu(nets.convolution(x, weight, padding=1)))
+    loss = make.sum(pooled, (0, 1, 2, 3))
+    graph = Graph((x, weight), (loss, *nets.slopes(loss, [x, weight])))
+    rng = np.random.default_rng(0)
+
+    def arrays(batch):
+        shapes = ((batch, 2, 8, 8), weight.shape)
+        return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+    return graph, {}, arrays
+
+
+@pytest.mark.parametrize("make_graph", [open_mlp, open_convolution])
+def test_open_sizes(make_graph):
+    """One program for every batch: one that no tile divides, and a batch of one."""
+    graph, donated, arrays = make_graph()
+    one = program(graph, donated)
+    assert any(k.way.startswith("a block for every tile") and "N" in k.grid for k in one.sources)
+    for batch in (3, 1):
+        given = arrays(batch)
+        wanted = interpret(graph, [array.copy() for array in given])
+        for got, want in zip(one.run(given), wanted, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tile", TENSOR_TILES[3:], ids=lambda tile: f"{tile.threads} threads")
+def test_tensor_cores(monkeypatch, tile):
+    """Small whole numbers, whose products are exact in 10 bits of mantissa; a ragged edge."""
+    monkeypatch.setattr(ways, "TENSOR_TILES", (tile,))
+    graph = product(tile.rows + 3, tile.columns - 1, 21)
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-8, 8, node.shape).astype(np.float32) for node in graph.inputs]
+    exact = CudaProgram(graph, block=tile.threads, blocks=2, precision="tf32")
+    assert exact.sources[0].way.endswith("by tensor cores")
+    np.testing.assert_array_equal(exact.run(arrays)[0], arrays[0] @ arrays[1].T)
+
+
+def test_tensor_cores_round_to_ten_bits():
+    graph = product(16, 8, 16)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=node.shape).astype(np.float32) for node in graph.inputs]
+    found = CudaProgram(graph, block=32, blocks=2, precision="tf32").run(arrays)[0]
+    wanted = arrays[0] @ arrays[1].T
+    np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
+    assert np.abs(found - wanted).max() > 1e-6
+
+
+@pytest.mark.parametrize("chosen", tile.TILES[-1:], ids=lambda tile: f"{tile.rows}x{tile.columns}")
+def test_tiles_of_a_device(chosen):
+    """Tiles as large as a device gets them, with edges; sums in another order than the host's."""
+    graph = product(chosen.rows + 3, chosen.columns + 1, 21)
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-8, 8, node.shape).astype(np.float32) for node in graph.inputs]
+    whole = program(graph)
+    (nest,) = whole.kernels.nests
+    whole.sources[0] = emit_kernel(nest, way=Tiles(product_of(nest), chosen))
+    whole._compiled[0] = compiled(whole.sources[0])
+    np.testing.assert_array_equal(whole.run(arrays)[0], arrays[0] @ arrays[1].T)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("shape", [(2, 3, 7, 9, 5), (1, 2, 8, 8, 4)])
+def test_attention_is_one_kernel(small, shape, causal):
+    """Scores and weights stay in shared memory; queries and keys that no tile divides."""
+    graph = attention(*shape, causal)
+    one = program(graph)
+    assert one.sources[-1].way.endswith("rows of an attention")
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=n.shape).astype(n.dtype) for n in graph.inputs]
+    wanted = interpret(graph, arrays)
+    (found,) = one.run(arrays)
+    np.testing.assert_allclose(found, wanted[0], rtol=1e-5, atol=1e-6)
+    assert small.accesses

@@ -1,0 +1,68 @@
+"""A graph in, its kernels' nests as CUDA wants them out.
+
+The clusters are the CPU's, rows that share a kernel included; the batch is in no lanes and no
+operand is copied for them. Then single nests change: phases of a strided fold become kernels of
+their own, few long rows are taken apart (``apart.py``), and a reduction that is too long for its
+few points goes in two stages (``stages.py``). All that depends on sizes alone, so that results are
+the same on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from codegen.cuda.apart import rows_apart
+from codegen.cuda.attention import attention_of
+from codegen.cuda.chain import joined_chains
+from codegen.cuda.stages import in_stages
+from codegen.cuda.ways import BLOCK, WARP
+from codegen.kernels import Kernels
+from codegen.loops import Loop
+from codegen.nest import Nest
+from codegen.nests import build_nests
+from ir.graph import Graph
+
+
+def plan_cuda(graph: Graph, donated: Mapping[int, int]) -> Kernels:
+    """The kernels of an already simplified graph for a CUDA device, in launch order."""
+    kernels = build_nests(graph, donated, (), rows=True, orders=False)
+    chained = _joined(kernels)
+    nests: list[Nest] = []
+    starts: list[int] = []  # where the nests of each old one begin
+    for nest in chained:
+        starts.append(len(nests))
+        if nest is None:
+            continue
+        for part in (part for phase in by_phase(nest) for part in rows_apart(phase)):
+            nests += in_stages(part)
+    starts.append(len(nests))
+    loops = tuple(Loop(starts[loop.first], starts[loop.last], loop.turns) for loop in kernels.loops)
+    calls = tuple(replace(call, before=starts[call.before]) for call in kernels.calls)
+    return replace(kernels, nests=tuple(nests), loops=loops, calls=calls)
+
+
+def _joined(kernels: Kernels) -> list[Nest | None]:
+    """The nests, attentions joined; not where loops or calls of LAPACK stand between nests."""
+    if kernels.loops or kernels.calls:
+        return list(kernels.nests)
+    kept = {*kernels.inputs, *kernels.outputs}
+    kept |= {buffer for pair in kernels.copies for buffer in pair}
+    return joined_chains(
+        kernels.nests, frozenset(kept), lambda chain: attention_of(chain, BLOCK, WARP) is not None
+    )
+
+
+def by_phase(nest: Nest) -> list[Nest]:
+    """One nest for each phase: they have nothing in common."""
+    phases = list(dict.fromkeys(root.phase for root in nest.roots))
+    if len(phases) == 1:
+        return [nest]
+    return [
+        replace(
+            nest,
+            name=f"{nest.name}_{at}",
+            roots=tuple(root for root in nest.roots if root.phase == phase),
+        )
+        for at, phase in enumerate(phases)
+    ]
