@@ -87,7 +87,7 @@ def _concrete(array: Any) -> Tensor:
     except TypeError as error:
         raise DTypeError(message(user_location(), str(error))) from None
     made = TensorState._plain._from_array(array)
-    made._cell.home = CPU
+    made._cell.home = CPU if modes.trace is None else None
     return made
 
 

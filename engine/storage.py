@@ -31,7 +31,8 @@ class Memory(Protocol):
 
     shape: tuple[int, ...]
     dtype: Any
-    on_host: bool  # whether the host has the newest contents
+    on_host: bool  # whether the newest contents are known on the host
+    on_device: bool
 
     def read(self) -> Array:
         """The newest contents, always in the same array of the host; waits if need be."""
@@ -101,8 +102,8 @@ class Cell:
     @property
     def place(self) -> str:
         """The device that the tensor is on, as people ask for it."""
-        on_device = self.counter.memory is not None and not self.counter.memory.on_host
-        return self.home or ("cuda:0" if on_device else CPU)
+        memory = self.counter.memory
+        return self.home or ("cuda:0" if memory is not None and memory.on_device else CPU)
 
     def hold(self, contents: Any) -> None:
         """Other contents from now on: an array, or memory of a device."""

@@ -11,60 +11,29 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from codegen import memory
-from codegen.arena import stream_arena
 from codegen.calls import Call
-from codegen.cuda.runtime import GRAIN, Block, Memory, Runtime, runtime
+from codegen.cuda.binding import Binder, Binding, Launch, Region, size_of
+from codegen.cuda.runtime import Memory, Runtime, runtime
 from codegen.cuda.source import BLOCK, Kernel, emit_kernel
-from codegen.nest import Buffer, Nest
+from codegen.nest import Buffer
 from codegen.nests import Kernels, build_nests
-from codegen.results import OLD, STATE, Results, check_donations, plan_results
+from codegen.results import OLD, Results, check_donations, plan_results
 from ir.dims import evaluate
 from ir.graph import Graph
-from ir.interpret import bind_symbols
 from ir.passes import run_passes
 
 Array: TypeAlias = npt.NDArray[Any]
 Given: TypeAlias = "Memory | Array"
-Region: TypeAlias = tuple[Block, int]
 MOST_BLOCKS = 1024  # of a grid; each takes several points where there are more
 SIMULATED = 8, 2  # threads of a block and blocks of a grid, where they are Python's threads
 KEPT = 8  # bindings to sizes and addresses
 NUMBER = 64  # bytes of an argument that are compared before they are sent again
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One kernel with everything that it is launched with."""
-
-    function: Any
-    blocks: int
-    threads: int
-    arguments: tuple[Any, ...]
-
-
-@dataclass
-class Binding:
-    """Everything that depends on sizes and on where the state lies."""
-
-    env: dict[str, int]
-    plan: memory.Plan
-    block: Block  # the arena of intermediates, arguments and results
-    where: dict[Buffer, Region]
-    work: list[Launch | Call]
-    outputs: list[Region]
-    shapes: list[tuple[int, ...]]
-    kept: tuple[Block, ...]  # the state's, alive as long as they are named here
-    seen: dict[int, bytes] = field(default_factory=dict)  # numbers as they were last sent
-    runs: int = 0
-    graph: Any = None
 
 
 class CudaProgram:
@@ -92,6 +61,9 @@ class CudaProgram:
         kernels = self.kernels
         self._results: Results = plan_results(
             kernels.inputs, kernels.outputs, kernels.old, self.donated
+        )
+        self._binder = Binder(
+            kernels, self.sources, self._compiled, self._results, self.runtime, self.blocks
         )
         self._bindings: dict[Any, Binding] = {}
         self._refused = ""
@@ -148,7 +120,7 @@ class CudaProgram:
         return self.runtime.driver.plain if self.sources else "there is nothing to launch"
 
     @property
-    def arena_bytes(self) -> int:
+    def arenasize_of(self) -> int:
         """The largest arena of intermediates so far."""
         return max((binding.plan.total for binding in self._bindings.values()), default=0)
 
@@ -200,7 +172,7 @@ class CudaProgram:
 
     def _move(self, binding: Binding, source: Region, target: Region, at: int) -> None:
         """Bytes of output ``at`` from one place to another."""
-        size = _bytes(binding.shapes[at], self.kernels.outputs[at].dtype)
+        size = size_of(binding.shapes[at], self.kernels.outputs[at].dtype)
         if source != target:
             self.runtime.driver.copy(target[0].raw, target[1], source[0].raw, source[1], size)
 
@@ -227,7 +199,7 @@ class CudaProgram:
             binding.seen.pop(into, None)
         shape, dtype = binding.shapes[at], self.kernels.outputs[at].dtype
         source, offset = self._input(binding, into) if into is not None else binding.outputs[at]
-        size = _bytes(shape, dtype)
+        size = size_of(shape, dtype)
         made = Memory(self.runtime, shape, dtype, block=self.runtime.pool.take(size))
         self.runtime.driver.copy(made.on().raw, 0, source.raw, offset, size)
         return made
@@ -239,134 +211,11 @@ class CudaProgram:
         shapes = tuple(tuple(x.shape) for x in inputs)
         address = self.runtime.driver.address
         key = (shapes, tuple((at, address(block.raw)) for at, block in sorted(state.items())))
-        binding = self._bindings.pop(key, None) or self._bind(shapes, state)
+        binding = self._bindings.pop(key, None) or self._binder.bind(shapes, state)
         self._bindings[key] = binding  # the latest is the last
         while len(self._bindings) > KEPT:
             del self._bindings[next(iter(self._bindings))]
         return binding
-
-    def _bind(self, shapes: Sequence[tuple[int, ...]], state: Mapping[int, Block]) -> Binding:
-        kernels = self.kernels
-        env = bind_symbols([buffer.shape for buffer in kernels.inputs], shapes)
-        plan = stream_arena(kernels, env, GRAIN)
-        where: dict[Buffer, Region] = {
-            kernels.inputs[at]: (block, 0) for at, block in state.items()
-        }
-        own, total = self._own_places(plan, where, env)
-        block = self.runtime.pool.take(total)
-        where |= {buffer: (block, offset) for buffer, offset in own.items()}
-        sizes = [tuple(evaluate(s, env) for s in buffer.shape) for buffer in kernels.outputs]
-        outputs, total = self._output_places(where, sizes)
-        extra = self.runtime.pool.take(total)
-        regions = [(extra, place) if isinstance(place, int) else place for place in outputs]
-        where |= {kernels.outputs[at]: regions[at] for at in self._results.fresh}
-        work = self._work(env, where)
-        for one in work:
-            if isinstance(one, Launch):
-                self.runtime.driver.prepare(one.function, one.arguments)
-        kept = tuple(state.values())
-        return Binding(env, plan, block, where, work, regions, sizes, kept)
-
-    def _own_places(
-        self, plan: memory.Plan, where: Mapping[Buffer, Region], env: Mapping[str, int]
-    ) -> tuple[dict[Buffer, int], int]:
-        """Offsets of the intermediates and of the inputs that are copied, and the whole size."""
-        own: dict[Buffer, int] = {}
-        total = -(-plan.total // GRAIN) * GRAIN
-        for buffer in self.kernels.inputs:
-            if buffer not in where and buffer not in own:
-                own[buffer] = total
-                total += -(-_count(buffer, env) * buffer.dtype.itemsize // GRAIN) * GRAIN
-        for buffer in self._intermediates():
-            if buffer.name in plan.offsets:
-                own.setdefault(buffer, plan.offsets[buffer.name])
-        return own, total
-
-    def _intermediates(self) -> list[Buffer]:
-        kernels = self.kernels
-        found = {buffer: None for nest in kernels.nests for buffer in nest.buffers}
-        found |= {one: None for place in kernels.places.values() for one in place.touched}
-        found |= {buffer: None for call in kernels.calls for buffer in call.buffers}
-        outside = {*kernels.inputs, *kernels.outputs}
-        return [buffer for buffer in found if buffer not in outside]
-
-    def _output_places(
-        self, where: Mapping[Buffer, Region], shapes: Sequence[tuple[int, ...]]
-    ) -> tuple[list[int | Region], int]:
-        """Where each output is before it is given out: in its input, or in memory of its own."""
-        places: list[int | Region] = []
-        total = 0
-        for at, (word, source) in enumerate(self._results.starts):
-            if word == STATE:
-                places.append(where[self.kernels.inputs[source]])
-                continue
-            places.append(total)
-            total += -(-_bytes(shapes[at], self.kernels.outputs[at].dtype) // GRAIN) * GRAIN
-        return places, total
-
-    def _work(self, env: Mapping[str, int], where: Mapping[Buffer, Region]) -> list[Launch | Call]:
-        """Launches and calls of LAPACK, in order."""
-        calls: dict[int, list[Call]] = {}
-        for call in self.kernels.calls:
-            calls.setdefault(call.before, []).append(call)
-        found: list[Launch | Call] = []
-        for kernel, turn in self._launches(env):
-            found += calls.pop(kernel, [])
-            launch = self._launch(kernel, turn, where, env)
-            found += [launch] if launch is not None else []
-        return [*found, *(call for rest in calls.values() for call in rest)]
-
-    def _launches(self, env: Mapping[str, int]) -> list[tuple[int, int]]:
-        """Every launch as (kernel, turn of its loop), in order."""
-        found: list[tuple[int, int]] = []
-        at = 0
-        for loop in self.kernels.loops:
-            found += [(k, 0) for k in range(at, loop.first)]
-            turns = evaluate(loop.turns, env)
-            found += [(k, turn) for turn in range(turns) for k in range(loop.first, loop.last)]
-            at = loop.last
-        return found + [(k, 0) for k in range(at, len(self.sources))]
-
-    def _launch(
-        self, at: int, turn: int, where: Mapping[Buffer, Region], env: Mapping[str, int]
-    ) -> Launch | None:
-        """None where there is nothing to compute."""
-        kernel, nest = self.sources[at], self.kernels.nests[at]
-        arrays = [
-            self._array(kernel, which, turn, where, env) for which in range(len(kernel.buffers))
-        ]
-        blocks = grid_of(kernel, nest, env, self.blocks)
-        if not blocks or any(array.size == 0 for array in arrays[-len(nest.roots) :]):
-            return None
-        sizes = [np.int64(env[symbol]) for symbol in kernel.symbols]
-        return Launch(self._compiled[at], blocks, kernel.threads, (*arrays, *sizes))
-
-    def _array(
-        self,
-        kernel: Kernel,
-        which: int,
-        turn: int,
-        where: Mapping[Buffer, Region],
-        env: Mapping[str, int],
-    ) -> Any:
-        """A buffer as an argument; a row of another one inside a loop."""
-        buffer = kernel.buffers[which]
-        place, owner, row = self.kernels.places.get(buffer), buffer, 0
-        if place is not None:
-            owner, row = place.at(turn, env)
-        block, offset = where[owner]
-        shape = _shape(kernel, which, env)
-        offset += row * buffer.dtype.itemsize
-        return self.runtime.driver.array(block.raw, offset, buffer.dtype, shape)
-
-
-def grid_of(kernel: Kernel, nest: Nest, env: Mapping[str, int], most: int) -> int:
-    """How many blocks a launch has; none where there are no points."""
-    points = 1
-    for axis in nest.axes:
-        points *= evaluate(axis.extent, env)
-    wanted = points if kernel.shared else -(-points // kernel.threads)
-    return min(most, wanted)
 
 
 @cache
@@ -382,22 +231,3 @@ def _module(source: str, name: str) -> Any:
 def compiled(kernel: Kernel) -> Any:
     """The kernel as Numba knows it; tracebacks show its source. Equal sources are one kernel."""
     return _module(kernel.source, kernel.name)
-
-
-def _shape(kernel: Kernel, which: int, env: Mapping[str, int]) -> tuple[int, ...]:
-    names = dict(zip(kernel.symbols, (env[s] for s in kernel.symbols), strict=True))
-    return tuple(int(eval(text, {}, names)) for text in kernel.shapes[which])
-
-
-def _count(buffer: Buffer, env: Mapping[str, int]) -> int:
-    total = 1
-    for size in buffer.shape:
-        total *= evaluate(size, env)
-    return total
-
-
-def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    total = np.dtype(dtype).itemsize
-    for size in shape:
-        total *= size
-    return total

@@ -18,22 +18,11 @@ from engine.modes import modes, no_grad
 from engine.nn import state
 from engine.nn.hooks import Hooked, Hooks
 from engine.nn.parameter import Buffer, Parameter, owned
+from engine.nn.placed import Placed
 from engine.tensor import Tensor
 
 M = TypeVar("M", bound="Module")
 _MISSING = object()
-
-
-class Placed(type):
-    """The class of modules: a layer of ours that is made with ``device=`` is moved there."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Make the module, on its device."""
-        made = super().__call__(*args, **kwargs)
-        device = kwargs.get("device")
-        if device is not None and cls.__module__.startswith("engine."):
-            made.to(device)
-        return made
 
 
 class Module(Hooked, metaclass=Placed):

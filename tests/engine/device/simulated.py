@@ -1,0 +1,320 @@
+"""Public calls on tensors of a GPU in, what PyTorch's users expect of them out.
+
+Collected by ``test_simulated.py`` alone, in a process with NUMBA_ENABLE_CUDASIM=1: Numba decides
+when it is imported whether it simulates CUDA.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+
+import engine
+from engine import nn
+from engine.nn import functional as F
+from engine.storage import Cell
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of wrapping integers
+
+
+def lenet():
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 8), nn.ReLU(),
+        nn.Dropout(0.2), nn.Linear(8, 4),
+    )  # fmt: skip
+
+
+def mlp():
+    first = nn.Linear(6, 12, bias=False)  # whose gradient would be rounding, which Adam magnifies
+    return nn.Sequential(first, nn.BatchNorm1d(12), nn.Tanh(), nn.Linear(12, 4))
+
+
+CASES = {"lenet": (lenet, (2, 1, 8, 8), "SGD"), "mlp": (mlp, (5, 6), "Adam")}
+
+
+def trainer(name, device):
+    make, shape, kind = CASES[name]
+    engine.manual_seed(0)
+    model = make()
+    options = {"momentum": 0.9} if kind == "SGD" else {}
+    optimizer = getattr(engine.optim, kind)(model.parameters(), lr=0.05, **options)
+    model.to(device)  # after the optimizer: its slots follow
+    x, y = engine.randn(3, *shape), engine.randint(0, 4, (3, shape[0]))
+
+    @engine.jit
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, optimizer, step, [(x[i].clone().to(device), y[i].to(device)) for i in range(3)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_three_steps_equal_the_cpus(name):
+    losses, states = {}, {}
+    for device in ("cpu", "cuda"):
+        model, optimizer, step, batches = trainer(name, device)
+        found = [step(x, y) for x, y in batches]
+        assert all(loss.device.type == device for loss in found)
+        losses[device] = [loss.item() for loss in found]
+        states[device] = model.state_dict() | {
+            f"slot {at} {slot}": value
+            for at, slots in optimizer.state_dict()["state"].items()
+            for slot, value in slots.items()
+        }
+        assert len(step.programs) == 1
+    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-5)
+    assert states["cpu"].keys() == states["cuda"].keys()
+    for key, value in states["cuda"].items():
+        assert value.device.type == "cuda" or not value.shape, key
+        np.testing.assert_allclose(
+            value.cpu().numpy(), states["cpu"][key].numpy(), rtol=2e-4, atol=2e-6, err_msg=key
+        )
+    assert "launches a step" in step.explain()
+
+
+def test_state_goes_between_devices(tmp_path):
+    """A checkpoint of a GPU loads on the CPU and the other way round; training goes on."""
+    model, optimizer, step, batches = trainer("mlp", "cuda")
+    step(*batches[0])
+    engine.save({"model": model.state_dict(), "opt": optimizer.state_dict()}, tmp_path / "a.st")
+    saved = engine.load(tmp_path / "a.st")
+    wanted = step(*batches[1]).item()
+    for device in ("cpu", "cuda"):
+        other, optimizer, step, batches = trainer("mlp", device)
+        other.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["opt"])
+        assert {p.device.type for p in other.parameters()} == {device}
+        assert step(*batches[1]).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_model_comes_back_and_goes_on():
+    """The same step on the CPU after a move: the optimizer's slots follow the parameters."""
+    losses = []
+    for devices in (("cpu",) * 4, ("cuda", "cpu", "cpu", "cuda")):
+        model, optimizer, step, batches = trainer("mlp", "cpu")
+        found = []
+        for device, (x, y) in zip(devices, [*batches, batches[0]], strict=True):
+            model.to(device)
+            found.append(step(x.to(device), y.to(device)).item())
+        losses.append(found)
+        slot = optimizer.state[model[0].weight]["exp_avg"]
+        assert slot.device.type == devices[-1]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+
+
+def test_nothing_is_copied_to_the_host_until_a_value_is_read(monkeypatch):
+    from codegen.cuda.runtime import Memory
+
+    model, _, step, batches = trainer("mlp", "cuda")
+    reads = []
+    read = Memory.read
+    monkeypatch.setattr(Memory, "read", lambda self: reads.append(self.on_host) or read(self))
+    losses = [step(x, y) for x, y in batches]
+    assert all(reads)  # what was read was known on the host: labels, to be checked
+    memory = model[0].weight._cell.counter.memory
+    assert memory.on_device
+    assert not memory.on_host
+    reads.clear()
+    losses[-1].item()
+    assert reads[0] is False
+
+
+def test_two_devices_are_refused_with_the_line():
+    x, y = engine.ones(3).to("cuda"), engine.ones(3)
+    message = r"simulated.py[\s\S]*same device, but found at least two devices, cuda:0 and cpu!"
+    with pytest.raises(RuntimeError, match=message):
+        x + y
+    model = nn.Linear(3, 2).to("cuda")
+
+    @engine.jit
+    def forward(x):
+        return model(x)
+
+    with pytest.raises(RuntimeError, match=message):
+        forward(y)
+    with pytest.raises(RuntimeError, match=message):
+        model(y)
+    assert forward(x).device == engine.device("cuda:0")
+    assert (x + engine.tensor(2.0)).device.type == "cuda"  # a number goes along, as in PyTorch
+    assert (x * 2).tolist() == [2, 2, 2]
+    y.copy_(x * 3)
+    assert y.device.type == "cpu"
+    assert y.tolist() == [3, 3, 3]
+
+
+def test_moves_inside_a_step():
+    """An argument of the CPU that the step moves, a result that it moves back."""
+
+    @engine.jit
+    def step(x, scale):
+        return (x.to("cuda") * scale).cpu(), x
+
+    scale = engine.full((3,), 2.0, device="cuda")
+    for start in (0.0, 1.0):
+        x = engine.arange(start, start + 3)
+        found, same = step(x, scale)
+        assert found.device.type == "cpu"
+        assert same is x
+        np.testing.assert_array_equal(found.numpy(), x.numpy() * 2)
+
+
+def test_gradients_cross_devices():
+    x = engine.tensor([1.0, 2.0], requires_grad=True)
+    w = engine.tensor([3.0, 4.0], device="cuda", requires_grad=True)
+    (x.to("cuda") * w).sum().backward()
+    assert x.grad.device.type == "cpu"
+    assert w.grad.device.type == "cuda"
+    assert x.grad.tolist() == [3, 4]
+    assert w.grad.tolist() == [1, 2]
+
+
+def test_state_of_the_cpu_is_written_back():
+    total = engine.zeros(())
+    kept = np.zeros(2, np.float32)
+    shared = engine.from_numpy(kept)
+
+    @engine.jit
+    def step(x):
+        total.add_(x.sum().cpu())
+        shared.copy_(x)
+        return x * 2
+
+    x = engine.tensor([1.0, 2.0], device="cuda")
+    for _ in range(3):
+        step(x)
+    assert total.item() == 9
+    assert total.device.type == "cpu"
+    assert kept.tolist() == [1, 2]
+
+
+def test_views_share_memory_with_a_step():
+    """A view taken before a step sees what the step wrote; a write through it reaches the step."""
+    x = engine.zeros(4, device="cuda")
+    half = x[2:]
+
+    @engine.jit
+    def step():
+        x.add_(1.0)
+        return x.sum()
+
+    assert step().item() == 4
+    assert half.tolist() == [1, 1]
+    half.fill_(5.0)
+    assert step().item() == 16
+    assert x.tolist() == [2, 2, 6, 6]
+
+    @engine.jit
+    def of_a_view(part):
+        part.mul_(2.0)
+        return part.sum()
+
+    assert of_a_view(half).item() == 24
+    assert x.tolist() == [2, 2, 12, 12]
+
+
+def test_factories_and_moves():
+    x = engine.zeros(2, 3, device="cuda")
+    assert x.is_cuda
+    assert x.get_device() == 0
+    assert engine.zeros_like(x).device == engine.device("cuda:0") == engine.rand_like(x).device
+    assert x.new_ones(2).is_cuda
+    assert x.to(engine.float64).is_cuda
+    assert x.to("cuda") is x
+    assert x.cuda() is x
+    assert engine.ones(2).to(x).is_cuda
+    assert not x.cpu().is_cuda
+    assert nn.Linear(2, 2, device="cuda").weight.is_cuda
+    assert copy.deepcopy(nn.Linear(2, 2, device="cuda")).weight.is_cuda
+    assert "device='cuda:0'" in repr(x)
+    with pytest.raises(TypeError, match="use x"):
+        x.numpy()
+    with pytest.raises(RuntimeError, match="CUDA_VISIBLE_DEVICES=1"):
+        engine.zeros(2, device="cuda:1")
+    with pytest.raises(RuntimeError, match="no device 'mps'"):
+        x.to("mps")
+
+
+def test_places_are_checked_where_the_host_knows_them():
+    table = engine.arange(4.0, device="cuda")
+
+    @engine.jit
+    def look(x):
+        return table.gather(0, x)
+
+    with pytest.raises(IndexError, match="index 4 is out of bounds"):
+        look(engine.tensor([1, 4]).to("cuda"))
+    assert look(engine.tensor([1, 3]).to("cuda")).tolist() == [1, 3]
+
+
+def test_lapack_runs_between_launches():
+    @engine.jit
+    def step(a):
+        return engine.linalg.solve(a @ a.mT + engine.eye(3), engine.ones(3, 1)).sum()
+
+    a = engine.randn(3, 3)
+    found = step(a.cuda())
+    assert found.item() == pytest.approx(step(a).item(), rel=1e-5)
+    assert "LAPACK computes" in step.explain()
+
+
+def test_the_interpreter_takes_the_same_tensors():
+    model, _, step, batches = trainer("mlp", "cuda")
+    slow = engine.jit(step.function, backend="interpreter")
+    first = slow(*batches[0])
+    assert first.is_cuda
+    assert model[0].weight.is_cuda
+    other = trainer("mlp", "cpu")
+    assert first.item() == pytest.approx(other[2](*other[3][0]).item(), rel=1e-5)
+
+
+def test_loaders_pin():
+    data = engine.utils.data.TensorDataset(engine.randn(5, 2), engine.arange(5))
+    for workers in (0, 2):
+        loader = engine.utils.data.DataLoader(data, 2, pin_memory=True, num_workers=workers)
+        for x, y in loader:
+            assert x.is_pinned()
+            assert y.is_pinned()
+            moved = x.to("cuda", non_blocking=True)
+            assert moved.is_cuda
+            np.testing.assert_array_equal(moved.cpu().numpy(), x.numpy())
+
+
+def test_cuda_module():
+    engine.cuda.synchronize()
+    engine.cuda.reset_peak_memory_stats()
+    before = engine.cuda.memory_allocated()
+    x = engine.zeros(1024, device="cuda")
+    assert engine.cuda.memory_allocated() - before == 4096
+    del x
+    assert engine.cuda.memory_allocated() == before
+    assert engine.cuda.max_memory_allocated() - before == 4096
+    assert engine.cuda.memory_reserved() >= before
+    engine.cuda.empty_cache()
+    assert engine.cuda.device_count() == 1
+    assert "simulator" in engine.cuda.get_device_name()
+    with engine.autocast("cuda", enabled=False):
+        pass
+
+
+def test_a_cells_memory_is_not_asked_for_its_shape():
+    """Shapes and dtypes are known without waiting."""
+
+    class Deaf:
+        shape, dtype = (2, 3), np.dtype(np.float32)
+        on_host, on_device = False, True
+
+        def read(self):
+            raise AssertionError("read")
+
+    cell = Cell(None, home="cuda:0")
+    cell.hold(Deaf())
+    x = engine.Tensor(cell)
+    assert x.shape == (2, 3)
+    assert x.dtype == engine.float32
+    assert x.is_contiguous()
+    assert x.device.type == "cuda"
+    assert x.detach().ndim == 2
