@@ -9,9 +9,7 @@ computed on the host between launches, so that such a step is never recorded.
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,10 +17,12 @@ import numpy.typing as npt
 
 from codegen.calls import Call
 from codegen.cuda.binding import Binder, Binding, Launch, Region, size_of
+from codegen.cuda.compiled import compiled
+from codegen.cuda.plan import plan_cuda
 from codegen.cuda.runtime import Memory, Runtime, runtime
-from codegen.cuda.source import BLOCK, Kernel, emit_kernel
+from codegen.cuda.source import BLOCK, emit_kernel
 from codegen.nest import Buffer
-from codegen.nests import Kernels, build_nests
+from codegen.nests import Kernels
 from codegen.results import OLD, Results, check_donations, plan_results
 from ir.dims import evaluate
 from ir.graph import Graph
@@ -55,7 +55,7 @@ class CudaProgram:
         self.blocks = blocks or (SIMULATED[1] if small else MOST_BLOCKS)
         check_donations(graph, self.donated)
         plain = graph if simplified else run_passes(graph)
-        self.kernels: Kernels = build_nests(plain, self.donated, ())
+        self.kernels: Kernels = plan_cuda(plain, self.donated)
         self.sources = [emit_kernel(nest, block=block) for nest in self.kernels.nests]
         self._compiled = [compiled(kernel) for kernel in self.sources]
         kernels = self.kernels
@@ -216,18 +216,3 @@ class CudaProgram:
         while len(self._bindings) > KEPT:
             del self._bindings[next(iter(self._bindings))]
         return binding
-
-
-@cache
-def _module(source: str, name: str) -> Any:
-    file = f"<tracefuse cuda {name} {abs(hash(source)):x}>"
-    lines = source.splitlines(keepends=True)
-    linecache.cache[file] = (len(source), None, lines, file)
-    module: dict[str, Any] = {"__name__": f"tracefuse_cuda_{name}"}
-    exec(compile(source, file, "exec"), module)
-    return module[name]
-
-
-def compiled(kernel: Kernel) -> Any:
-    """The kernel as Numba knows it; tracebacks show its source. Equal sources are one kernel."""
-    return _module(kernel.source, kernel.name)
