@@ -1,6 +1,6 @@
 """Public calls on tensors of a GPU in, what PyTorch's users expect of them out.
 
-Collected by ``test_simulated.py`` alone, in a process with NUMBA_ENABLE_CUDASIM=1: Numba decides
+Collected by ``test_on_a_gpu.py`` alone, in a process with NUMBA_ENABLE_CUDASIM=1: Numba decides
 when it is imported whether it simulates CUDA.
 """
 
@@ -125,7 +125,7 @@ def test_nothing_is_copied_to_the_host_until_a_value_is_read(monkeypatch):
 
 def test_two_devices_are_refused_with_the_line():
     x, y = engine.ones(3).to("cuda"), engine.ones(3)
-    message = r"simulated.py[\s\S]*same device, but found at least two devices, cuda:0 and cpu!"
+    message = r"on_a_gpu.py[\s\S]*same device, but found at least two devices, cuda:0 and cpu!"
     with pytest.raises(RuntimeError, match=message):
         x + y
     model = nn.Linear(3, 2).to("cuda")
