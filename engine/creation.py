@@ -23,7 +23,7 @@ from engine.placement import Placement, check, default_home
 from engine.scalar import Scalar
 from engine.shaping import sizes, stack
 from engine.state import TensorState
-from engine.storage import CPU, Value
+from engine.storage import Value
 from ir import make
 from ir.dims import Dim, Size
 from ir.types import F64, DType, dtype_of, is_float
@@ -87,7 +87,7 @@ def _concrete(array: Any) -> Tensor:
     except TypeError as error:
         raise DTypeError(message(user_location(), str(error))) from None
     made = TensorState._plain._from_array(array)
-    made._cell.home = CPU if modes.trace is None else None
+    made._cell.home = default_home() if modes.trace is None else None
     return made
 
 

@@ -48,10 +48,12 @@ def check(place: Placement) -> str | None:
 def default_home() -> str | None:
     """The CPU for a tensor that the user's code makes without a device; none for one that the
     engine makes on the way to a result, which goes along with the user's tensors."""
-    frame = sys._getframe(2)
+    frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__") in _MAKERS:
         frame = frame.f_back
-    return None if str(frame.f_globals.get("__name__")).startswith("engine.") else CPU
+    name = str(frame.f_globals.get("__name__"))
+    return CPU if not name.startswith("engine.") or name.startswith(_USERS) else None
 
 
 _MAKERS = {"engine.creation", "engine.sampling", "engine.placement"}
+_USERS = ("engine.data", "engine.entry", "engine.serialize", "engine.train", "engine.cli")

@@ -42,6 +42,12 @@ class TensorState:
         """A leaf over ``array`` itself (not a copy)."""
         return cls(Cell(array), None, requires_grad)
 
+    def _beside(self, array: Array) -> Tensor:
+        """A plain tensor over ``array``, of the same device."""
+        made = self._plain._from_array(array)
+        made._cell.home = self._cell.home
+        return made
+
     @classmethod
     def _from_value(cls, value: Value) -> Self:
         """A tensor that holds the result ``value``."""

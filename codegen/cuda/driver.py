@@ -92,15 +92,14 @@ class NumbaDriver:
     """The first CUDA device, or Numba's simulator of one."""
 
     def __init__(self) -> None:
-        config: Any = importlib.import_module("numba.cuda.core.config")
-        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small networks have small grids
+        _configuration().CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small networks have small grids
         self._cuda: Any = importlib.import_module("numba.cuda")
         self.simulated = simulated()
-        device = self._cuda.get_current_device()
-        name = getattr(device, "name", "")
-        name = name.decode() if isinstance(name, bytes) else str(name)
-        self.name = "Numba's simulator" if self.simulated else name
-        self._capability = tuple(device.compute_capability)
+        self.name, self._capability = "Numba's simulator", (0, 0)
+        if not self.simulated:
+            device = self._cuda.get_current_device()
+            name, self._capability = device.name, tuple(device.compute_capability)
+            self.name = name.decode() if isinstance(name, bytes) else str(name)
         self._stream = self._cuda.stream()
         self._calls: Any = None if self.simulated else _driver_calls()
         self.plain = "the simulator runs one launch at a time" if self.simulated else ""
@@ -197,6 +196,14 @@ class _Graph:
             self._calls.cuGraphExecDestroy(self.runnable)
         except Exception:  # at the interpreter's end the driver may be gone
             return
+
+
+def _configuration() -> Any:
+    """Numba's settings for CUDA: numba-cuda's own, or Numba's where only its simulator is there."""
+    try:
+        return importlib.import_module("numba.cuda.core.config")
+    except ImportError:
+        return importlib.import_module("numba.core.config")
 
 
 def _driver_calls() -> Any:

@@ -84,6 +84,10 @@ class CudaProgram:
         Inputs that are ``resident`` are memories that stay where they are: donated outputs that
         belong to them are written in place, and are these memories. All other inputs are copied.
         """
+        with self.runtime.lock:
+            return self._start(inputs, resident)
+
+    def _start(self, inputs: Sequence[Given], resident: frozenset[int]) -> list[Memory]:
         binding = self._bound(inputs, resident)
         for at, given in enumerate(inputs):
             if at not in resident:

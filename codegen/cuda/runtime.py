@@ -10,6 +10,7 @@ out again at once: what is asked later happens later.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import cache
@@ -23,6 +24,7 @@ from codegen.cuda.driver import Driver, open_driver, why_none
 Array = npt.NDArray[Any]
 GRAIN = 512  # bytes; what sizes are rounded to, and what every block is aligned to
 SMALL = 64 << 10  # bytes of the host that are copied before they are sent
+MANY = 64  # copies from the host's own memory that may be on their way
 
 
 class Block:
@@ -43,16 +45,18 @@ class Pool:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.returned: deque[tuple[Any, int]] = deque()  # by any thread, at any time
+        self._lock = threading.RLock()
         self._free: defaultdict[int, list[Any]] = defaultdict(list)
         self.used = self.most = self.reserved = 0
 
     def take(self, size: int) -> Block:
         """A block of at least ``size`` bytes. MemoryError says how much is in use."""
         size = max(-(-size // GRAIN), 1) * GRAIN
-        self.settle()
-        raw = self._free[size].pop() if self._free[size] else self._fresh(size)
-        self.used += size
-        self.most = max(self.most, self.used)
+        with self._lock:
+            self.settle()
+            raw = self._free[size].pop() if self._free[size] else self._fresh(size)
+            self.used += size
+            self.most = max(self.most, self.used)
         return Block(self, raw, size)
 
     def _fresh(self, size: int) -> Any:
@@ -70,24 +74,30 @@ class Pool:
 
     def settle(self) -> None:
         """Take back what was returned."""
-        while self.returned:
-            raw, size = self.returned.popleft()
-            self._free[size].append(raw)
-            self.used -= size
+        with self._lock:
+            while self.returned:
+                raw, size = self.returned.popleft()
+                self._free[size].append(raw)
+                self.used -= size
 
     def empty(self) -> None:
         """Give what nobody uses back to the device."""
-        self.settle()
-        self.driver.synchronize()
-        self.reserved -= sum(size * len(raws) for size, raws in self._free.items())
-        self._free.clear()
+        with self._lock:
+            self.settle()
+            self.driver.synchronize()
+            self.reserved -= sum(size * len(raws) for size, raws in self._free.items())
+            self._free.clear()
 
 
 class Runtime:
-    """One device: its driver, its pool, and host memory that copies still read."""
+    """One device: its driver, its pool, and host memory that copies still read.
+
+    ``lock`` keeps the calls of one thread together: what another one asked meanwhile would become
+    part of its recording.
+    """
 
     def __init__(self, driver: Driver) -> None:
-        self.driver, self.pool = driver, Pool(driver)
+        self.driver, self.pool, self.lock = driver, Pool(driver), threading.RLock()
         self._sent: deque[tuple[Callable[[], bool], Any]] = deque()
 
     def send(self, block: Block, at: int, host: Array, pinned: bool = False) -> None:
@@ -96,28 +106,33 @@ class Runtime:
         keep = pinned
         if not pinned and flat.size <= SMALL:
             flat, keep = flat.copy(), True
-        self.driver.upload(block.raw, at, flat)
-        if keep:
-            self._sent.append((self.driver.mark(), (host, flat)))
-        while self._sent and (len(self._sent) > 64 or self._sent[0][0]()):
-            done, _ = self._sent[0]
-            if not done():
+        with self.lock:
+            self.driver.upload(block.raw, at, flat)
+            if keep:
+                self._sent.append((self.driver.mark(), (host, flat)))
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let go of host memory that was read; of much that was not, wait for it."""
+        while self._sent and (len(self._sent) > MANY or self._sent[0][0]()):
+            if not self._sent[0][0]():
                 self.driver.synchronize()
             self._sent.popleft()
 
     def fetch(self, block: Block, at: int, host: Array) -> None:
         """Copy to the host, and wait for it."""
-        if host.flags.c_contiguous:
-            self.driver.download(block.raw, at, host.reshape(-1).view(np.uint8))
-            return
-        flat = np.empty(host.size, host.dtype)
-        self.driver.download(block.raw, at, flat.view(np.uint8))
-        np.copyto(host, flat.reshape(host.shape))
+        plain = host.flags.c_contiguous
+        flat = host.reshape(-1) if plain else np.empty(host.size, host.dtype)
+        with self.lock:
+            self.driver.download(block.raw, at, flat.view(np.uint8))
+        if not plain:
+            np.copyto(host, flat.reshape(host.shape))
 
     def synchronize(self) -> None:
         """Wait for everything that was asked."""
-        self.driver.synchronize()
-        self._sent.clear()
+        with self.lock:
+            self.driver.synchronize()
+            self._sent.clear()
 
     def hold(self, array: Array) -> Memory:
         """The memory of an array that somebody else holds too; sent when a program asks for it."""

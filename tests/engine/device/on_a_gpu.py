@@ -318,3 +318,72 @@ def test_a_cells_memory_is_not_asked_for_its_shape():
     assert x.is_contiguous()
     assert x.device.type == "cuda"
     assert x.detach().ndim == 2
+
+
+def test_two_programs_for_every_batch_size():
+    model = mlp().to("cuda").eval()
+    plain = copy.deepcopy(model).to("cpu")
+
+    @engine.jit
+    def score(x):
+        return model(x).softmax(-1)
+
+    for rows in (3, 5, 4, 3):
+        x = engine.randn(rows, 6)
+        wanted = plain(x).softmax(-1).detach()
+        np.testing.assert_allclose(score(x.cuda()).cpu().detach().numpy(), wanted.numpy(), 1e-4)
+    assert len(score.programs) == 2
+
+
+def test_gradients_add_up_over_steps():
+    """Gradients are state of a step that leaves them, and what it stores in modules stays there."""
+    model = nn.Linear(3, 2).to("cuda")
+
+    @engine.jit
+    def step(x):
+        model.last = model(x)
+        model.last.sum().backward()
+
+    x = engine.ones(4, 3, device="cuda")
+    for count in (1, 2, 3):
+        step(x)
+        assert model.weight.grad.is_cuda
+        assert model.weight.grad.tolist() == [[4.0 * count] * 3] * 2
+        assert model.last.is_cuda
+    model.zero_grad(set_to_none=False)
+    assert model.weight.grad.abs().sum().item() == 0
+
+
+def test_loops_and_layers_with_tables_of_their_own():
+    """An LSTM's loop; layers that make constants from arrays."""
+    engine.manual_seed(1)
+    lstm = nn.LSTM(3, 4, batch_first=True)
+    x = engine.randn(2, 3, 3)
+    wanted = lstm(x)[0].sum().item()
+    lstm.to("cuda")
+    step = engine.jit(lambda x: lstm(x)[0].sum())
+    assert step(x.cuda()).item() == pytest.approx(wanted, rel=1e-4)
+    image = engine.randn(1, 1, 6, 6)
+    for layer in (
+        lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+        lambda x: F.adaptive_avg_pool2d(x, 4),
+        lambda x: F.one_hot((x > 0).long(), 2).sum(),
+        lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    ):
+        found = layer(image.cuda())
+        assert found.is_cuda
+        np.testing.assert_allclose(found.cpu().numpy(), layer(image).numpy(), rtol=1e-5)
+
+
+def test_op_by_op_is_the_cpus():
+    """Without jit: the same numbers, on the device by name."""
+    losses = {}
+    for device in ("cpu", "cuda"):
+        _, _, step, batches = trainer("mlp", device)
+        losses[device] = [step.function(x, y).item() for x, y in batches]
+    assert losses["cuda"] == losses["cpu"]
+    rows = engine.arange(6, device="cuda").reshape(2, 3)
+    assert rows[engine.tensor([1]).cuda()].tolist() == [[3, 4, 5]]
+    assert (rows > 2).nonzero().is_cuda
+    rows[0] = 7
+    assert rows.tolist() == [[7, 7, 7], [3, 4, 5]]
