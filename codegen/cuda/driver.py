@@ -1,7 +1,7 @@
 """Bytes, copies, launches and graphs in, calls of ``numba.cuda`` out: all that runs on a GPU.
 
-This is the only file that asks Numba to run anything. ``Driver`` is what the runtime needs;
-``NumbaDriver`` is a device, or Numba's simulator. Everything goes through one stream, in order:
+This is the only file that asks Numba to run anything. ``Driver`` is what the runtime needs, and
+there is ``Device`` and Numba's simulator. Everything goes through one stream, in order:
 nothing here waits for the device but ``download`` and ``synchronize``.
 """
 
@@ -88,101 +88,163 @@ class Driver(Protocol):
         ...
 
 
+class Raw:
+    """An allocation: Numba's array of its bytes, and where it lies on the device."""
+
+    __slots__ = ("address", "array")
+
+    def __init__(self, array: Any, address: int) -> None:
+        self.array, self.address = array, address
+
+
 class NumbaDriver:
-    """The first CUDA device, or Numba's simulator of one."""
+    """What a device and Numba's simulator have in common."""
+
+    name = "Numba's simulator"
+    simulated = True
+    plain = "the simulator runs one launch at a time"
 
     def __init__(self) -> None:
         _configuration().CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small networks have small grids
         self._cuda: Any = importlib.import_module("numba.cuda")
-        self.simulated = simulated()
-        self.name, self._capability = "Numba's simulator", (0, 0)
-        if not self.simulated:
-            device = self._cuda.get_current_device()
-            name, self._capability = device.name, tuple(device.compute_capability)
-            self.name = name.decode() if isinstance(name, bytes) else str(name)
         self._stream = self._cuda.stream()
-        self._calls: Any = None if self.simulated else _driver_calls()
-        self.plain = "the simulator runs one launch at a time" if self.simulated else ""
 
     def allocate(self, size: int) -> Any:
         try:
-            return self._cuda.device_array(size, np.uint8)
+            array = self._cuda.device_array(size, np.uint8)
         except Exception as error:
             if "OUT_OF_MEMORY" in str(error):
                 raise MemoryError(f"the device has no {size:,} bytes left") from None
             raise
+        return Raw(array, self._address(array))
 
     def address(self, raw: Any) -> int:
-        if self.simulated:
-            return int(raw.__array_interface__["data"][0])
-        return int(raw.device_ctypes_pointer.value or 0)
+        return int(raw.address)
 
     def array(self, raw: Any, at: int, dtype: Any, shape: tuple[int, ...]) -> Any:
         dtype = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if size == 0:
             return self._cuda.device_array(shape, dtype)
-        return raw[at : at + size].view(dtype).reshape(shape)
-
-    def upload(self, raw: Any, at: int, host: Array) -> None:
-        if host.size:
-            raw[at : at + host.size].copy_to_device(host, stream=self._stream)
-
-    def download(self, raw: Any, at: int, host: Array) -> None:
-        if host.size:
-            raw[at : at + host.size].copy_to_host(host, stream=self._stream)
-        self._stream.synchronize()
-
-    def copy(self, target: Any, to: int, source: Any, at: int, size: int) -> None:
-        if size:
-            part = source[at : at + size]
-            target[to : to + size].copy_to_device(part, stream=self._stream)
-
-    def prepare(self, function: Any, arguments: Sequence[Any]) -> None:
-        if not self.simulated:
-            types = tuple(function.typeof_pyval(argument) for argument in arguments)
-            function.compile(types).bind()
+        return raw.array[at : at + size].view(dtype).reshape(shape)
 
     def launch(self, function: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
         function[blocks, threads, self._stream](*arguments)
-
-    def record(self, work: Callable[[], None]) -> Any:
-        stream = int(self._stream.handle)
-        mode = importlib.import_module("cuda.bindings.driver").CUstreamCaptureMode
-        self._cuda.current_context()
-        self._calls.cuStreamBeginCapture(stream, mode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-        try:
-            work()
-        finally:
-            graph = self._calls.cuStreamEndCapture(stream)
-        runnable = self._calls.cuGraphInstantiate(graph, 0)
-        self._calls.cuGraphDestroy(graph)
-        return _Graph(runnable, self._calls)
-
-    def replay(self, graph: Any) -> None:
-        self._cuda.current_context()
-        self._calls.cuGraphLaunch(graph.runnable, int(self._stream.handle))
-
-    def mark(self) -> Callable[[], bool]:
-        event = self._cuda.event(timing=False) if not self.simulated else None
-        if event is None:
-            return lambda: True
-        event.record(self._stream)
-        done: Callable[[], bool] = event.query
-        return done
 
     def pinned(self, size: int) -> Array:
         found: Array = self._cuda.pinned_array(size, np.uint8)
         return found
 
+    def _address(self, array: Any) -> int:
+        return int(array.__array_interface__["data"][0])
+
+
+class Simulated(NumbaDriver):
+    """Numba's simulator: everything has happened when it was asked for."""
+
+    def upload(self, raw: Any, at: int, host: Array) -> None:
+        raw.array[at : at + host.size].copy_to_device(host)
+
+    def download(self, raw: Any, at: int, host: Array) -> None:
+        raw.array[at : at + host.size].copy_to_host(host)
+
+    def copy(self, target: Any, to: int, source: Any, at: int, size: int) -> None:
+        target.array[to : to + size].copy_to_device(source.array[at : at + size])
+
+    def prepare(self, function: Any, arguments: Sequence[Any]) -> None:
+        pass
+
+    def record(self, work: Callable[[], None]) -> Any:
+        raise UnsupportedError(self.plain)
+
+    def replay(self, graph: Any) -> None:
+        raise UnsupportedError(self.plain)
+
+    def mark(self) -> Callable[[], bool]:
+        return lambda: True
+
     def synchronize(self) -> None:
-        self._stream.synchronize()
+        pass
 
     def facts(self) -> dict[str, Any]:
-        free, total = 0, 0
-        if not self.simulated:
-            free, total = self._cuda.current_context().get_memory_info()
+        return {"capability": (0, 0), "total": 0, "free": 0}
+
+
+class Device(NumbaDriver):
+    """The first CUDA device. Copies and graphs go to CUDA's driver as Numba calls it."""
+
+    simulated = False
+    plain = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        device = self._cuda.get_current_device()
+        name = device.name
+        self.name = name.decode() if isinstance(name, bytes) else str(name)
+        self._capability = tuple(device.compute_capability)
+        self._calls: Any = importlib.import_module("numba.cuda.cudadrv.driver").driver
+
+    def upload(self, raw: Any, at: int, host: Array) -> None:
+        if host.size:
+            source = host.__array_interface__["data"][0]
+            self._enter().cuMemcpyHtoDAsync(raw.address + at, source, host.size, self._handle)
+
+    def download(self, raw: Any, at: int, host: Array) -> None:
+        calls = self._enter()
+        if host.size:
+            target = host.__array_interface__["data"][0]
+            calls.cuMemcpyDtoHAsync(target, raw.address + at, host.size, self._handle)
+        calls.cuStreamSynchronize(self._handle)
+
+    def copy(self, target: Any, to: int, source: Any, at: int, size: int) -> None:
+        if size:
+            places = target.address + to, source.address + at
+            self._enter().cuMemcpyDtoDAsync(*places, size, self._handle)
+
+    def prepare(self, function: Any, arguments: Sequence[Any]) -> None:
+        types = tuple(function.typeof_pyval(argument) for argument in arguments)
+        function.compile(types).bind()
+
+    def record(self, work: Callable[[], None]) -> Any:
+        mode = importlib.import_module("cuda.bindings.driver").CUstreamCaptureMode
+        calls = self._enter()
+        calls.cuStreamBeginCapture(self._handle, mode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+        try:
+            work()
+        finally:
+            graph = calls.cuStreamEndCapture(self._handle)
+        runnable = calls.cuGraphInstantiate(graph, 0)
+        calls.cuGraphDestroy(graph)
+        return _Graph(runnable, calls)
+
+    def replay(self, graph: Any) -> None:
+        self._enter().cuGraphLaunch(graph.runnable, self._handle)
+
+    def mark(self) -> Callable[[], bool]:
+        self._enter()
+        event = self._cuda.event(timing=False)
+        event.record(self._stream)
+        done: Callable[[], bool] = event.query
+        return done
+
+    def synchronize(self) -> None:
+        self._enter().cuStreamSynchronize(self._handle)
+
+    def facts(self) -> dict[str, Any]:
+        free, total = self._cuda.current_context().get_memory_info()
         return {"capability": self._capability, "total": total, "free": free}
+
+    @property
+    def _handle(self) -> int:
+        return int(self._stream.handle)
+
+    def _enter(self) -> Any:
+        """The driver's functions, which raise where CUDA reports an error, in this thread."""
+        self._cuda.current_context()
+        return self._calls
+
+    def _address(self, array: Any) -> int:
+        return int(array.device_ctypes_pointer.value or 0)
 
 
 class _Graph:
@@ -204,11 +266,6 @@ def _configuration() -> Any:
         return importlib.import_module("numba.cuda.core.config")
     except ImportError:
         return importlib.import_module("numba.core.config")
-
-
-def _driver_calls() -> Any:
-    """The driver's functions, which raise where CUDA reports an error."""
-    return importlib.import_module("numba.cuda.cudadrv.driver").driver
 
 
 def simulated() -> bool:
@@ -249,4 +306,4 @@ def open_driver() -> Driver:
     reason = why_none()
     if reason:
         raise UnsupportedError(f"no CUDA device: {reason}")
-    return NumbaDriver()
+    return Simulated() if simulated() else Device()

@@ -7,7 +7,7 @@ its calls in the simulator, and keeps those of a recording for the replays: what
 import numpy as np
 import pytest
 
-from codegen.cuda.driver import NumbaDriver
+from codegen.cuda.driver import Simulated
 from codegen.cuda.run import CudaProgram
 from codegen.cuda.runtime import Memory, Pool, Runtime
 from ir import make
@@ -16,7 +16,7 @@ from ir.interpret import interpret
 from ir.types import F32, TensorType
 
 
-class Noting(NumbaDriver):
+class Noting(Simulated):
     """The simulator, with graphs; ``log`` has (what, addresses) of each call in order."""
 
     def __init__(self, room=1 << 30, refusing=False):
@@ -46,7 +46,7 @@ class Noting(NumbaDriver):
         self.note("copy", places, lambda: super(Noting, self).copy(target, to, source, at, size))
 
     def launch(self, function, blocks, threads, arguments):
-        places = tuple(self.address(x) for x in arguments if hasattr(x, "shape") and x.shape)
+        places = tuple(self._address(x) for x in arguments if hasattr(x, "shape") and x.shape)
         run = super().launch
         self.note(function.__name__, places, lambda: run(function, blocks, threads, arguments))
 

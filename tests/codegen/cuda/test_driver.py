@@ -1,11 +1,16 @@
 """Work in, the calls of CUDA's driver that make a graph of it out; and why there is no device."""
 
+import contextlib
+import ctypes
+import importlib
+import os
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from codegen.cuda import driver
-from codegen.cuda.driver import NumbaDriver
+from codegen.cuda.driver import Device, Raw
 from ir.errors import UnsupportedError
 
 
@@ -25,7 +30,7 @@ class Calls:
 
 def opened():
     """A driver over a stream with the handle 7, without a device."""
-    made = object.__new__(NumbaDriver)
+    made = object.__new__(Device)
     made._calls, made._stream = Calls(), SimpleNamespace(handle=7)
     made._cuda = SimpleNamespace(current_context=lambda: made._calls.log.append(("context",)))
     return made, made._calls
@@ -50,6 +55,58 @@ def test_a_recording_is_begun_ended_instantiated_and_launched():
     del calls.log[:]
     del graph
     assert calls.log == [("cuGraphExecDestroy", "runnable")]
+
+
+def test_copies_go_through_the_stream_and_only_a_download_waits():
+    made, calls = opened()
+    one, other, host = Raw(None, 1000), Raw(None, 2000), np.zeros(24, np.uint8)
+    place = host.__array_interface__["data"][0]
+    made.upload(one, 8, host)
+    made.copy(other, 4, one, 8, 24)
+    made.copy(other, 4, one, 8, 0)
+    assert [entry for entry in calls.log if entry != ("context",)] == [
+        ("cuMemcpyHtoDAsync", 1008, place, 24, 7),
+        ("cuMemcpyDtoDAsync", 2004, 1008, 24, 7),
+    ]
+    del calls.log[:]
+    made.download(other, 4, host)
+    assert calls.log[1:] == [
+        ("cuMemcpyDtoHAsync", place, 2004, 24, 7),
+        ("cuStreamSynchronize", 7),
+    ]
+
+
+def test_parts_of_an_allocation_are_what_kernels_take(monkeypatch):
+    """Over Numba's own device array, on a pointer that is none."""
+    if os.environ.get("NUMBA_ENABLE_CUDASIM"):
+        pytest.skip("the simulator has arrays of its own")
+    pytest.importorskip("numba_cuda", reason="pip install 'tracefuse[cuda]'")
+    devices = importlib.import_module("numba.cuda.cudadrv.devices")
+    arrays = importlib.import_module("numba.cuda.cudadrv.devicearray")
+    monkeypatch.setattr(devices._runtime, "ensure_context", contextlib.nullcontext)
+
+    class Pointer:
+        def __init__(self, start, size):
+            self.start, self.size = start, size
+            self.device_ctypes_pointer = ctypes.c_size_t(start)
+
+        def view(self, start, stop=None):
+            return Pointer(self.start + start, (stop or self.size) - start)
+
+    made, _ = opened()
+    whole = arrays.DeviceNDArray((1024,), (1,), np.uint8, gpu_data=Pointer(4096, 1024))
+    raw = Raw(whole, made._address(whole))
+    assert made.address(raw) == 4096
+    for at, dtype, shape in (
+        (0, np.float32, ()),
+        (64, np.bool_, (7,)),
+        (512, np.int64, (2, 3)),
+        (0, np.float32, (16, 16)),
+    ):
+        part = made.array(raw, at, dtype, shape)
+        assert (part.shape, part.dtype) == (shape, np.dtype(dtype))
+        assert part.is_c_contiguous()
+        assert made._address(part) == 4096 + at
 
 
 def test_a_recording_that_fails_is_ended():
