@@ -23,7 +23,7 @@ from engine.placement import Placement, check, default_home
 from engine.scalar import Scalar
 from engine.shaping import sizes, stack
 from engine.state import TensorState
-from engine.storage import Value
+from engine.storage import CPU, Value
 from ir import make
 from ir.dims import Dim, Size
 from ir.types import F64, DType, dtype_of, is_float
@@ -70,7 +70,10 @@ def tensor(
         array = array if natural is None else array.astype(natural, copy=False)
         if array.size == 0:
             array = array.astype(float32)
-    return leaf(_concrete(array), requires_grad, place)
+    made = _concrete(array)
+    if modes.home != CPU and made._cell.home is not None and place.get("device") is None:
+        place = {**place, "device": modes.home}
+    return leaf(made, requires_grad, place)
 
 
 def _holds_tensor(data: Sequence[Any]) -> bool:
@@ -87,7 +90,7 @@ def _concrete(array: Any) -> Tensor:
     except TypeError as error:
         raise DTypeError(message(user_location(), str(error))) from None
     made = TensorState._plain._from_array(array)
-    made._cell.home = default_home() if modes.trace is None else None
+    made._cell.home = None if modes.trace is not None or default_home() is None else CPU
     return made
 
 
@@ -388,5 +391,5 @@ def eye(
 ) -> Tensor:
     """Ones on the diagonal."""
     _shape((n, n if m is None else m))
-    made = _concrete(np.eye(n, m, dtype=as_dtype(dtype or float32)))
+    made = TensorState._plain._from_array(np.eye(n, m, dtype=as_dtype(dtype or float32)))
     return leaf(made, requires_grad, place)

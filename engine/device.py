@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.errors import DeviceError, message
 from engine.locate import user_location
+from engine.modes import modes
 from engine.storage import CPU
 
 KNOWN = ("cpu", "cuda")
@@ -25,8 +26,13 @@ class device:
     Raises RuntimeError for a name that is no device's. Whether the device is there is asked when
     a tensor goes there (``engine.cuda.is_available()``).
 
+    As a context manager it is where tensors and modules are made inside that name no device.
+
     >>> engine.device("cuda:0").type
     'cuda'
+    >>> with engine.device("cpu"):
+    ...     engine.ones(2).device
+    device(type='cpu')
     """
 
     def __init__(self, name: Any, index: int | None = None) -> None:
@@ -39,6 +45,16 @@ class device:
             raise RuntimeError(message(user_location(), f"{name!r} names no device", hint))
         self.type = kind
         self.index = int(number) if colon else index
+        self._outer: list[str] = []
+
+    def __enter__(self) -> device:
+        home = home_of(self)
+        self._outer.append(modes.home)
+        modes.home = home
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        modes.home = self._outer.pop()
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -52,6 +68,19 @@ class device:
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+
+def set_default_device(device: Any) -> None:
+    """Where tensors and modules are made, from now on, that name no device; "cpu" for None.
+
+    RuntimeError with the reason for a device that is not there. The default is this thread's.
+    """
+    modes.home = CPU if device is None else home_of(device)
+
+
+def get_default_device() -> device:
+    """Where tensors are made that name no device."""
+    return device(modes.home)
 
 
 def names_device(value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from engine.device import home_of, no_cuda
 from engine.errors import Unsupported, message
 from engine.locate import user_location
+from engine.modes import modes
 from engine.storage import CPU
 
 
@@ -46,13 +47,15 @@ def check(place: Placement) -> str | None:
 
 
 def default_home() -> str | None:
-    """The CPU for a tensor that the user's code makes without a device; none for one that the
-    engine makes on the way to a result, which goes along with the user's tensors."""
+    """The default device for a tensor that the user's code makes without one; none for one that
+    the engine makes on the way to a result, which goes along with the user's tensors."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__") in _MAKERS:
         frame = frame.f_back
     name = str(frame.f_globals.get("__name__"))
-    return CPU if not name.startswith("engine.") or name.startswith(_USERS) else None
+    if name.startswith(_USERS):
+        return CPU
+    return None if name.startswith("engine.") else modes.home
 
 
 _MAKERS = {"engine.creation", "engine.sampling", "engine.placement"}

@@ -7,17 +7,14 @@ from typing import Any
 from engine.creation import empty
 from engine.errors import EngineError
 from engine.modes import modes
+from engine.moving import settled
 from engine.storage import CPU
 from engine.tensor import Tensor
 
 
 def owned(x: Tensor) -> Tensor:
-    """``x``, which a module keeps: on the CPU, if nobody has said where."""
-    if x._cell.home is None:
-        x._cell.home = CPU
-        if x._value is not None:
-            x._value.home = CPU
-    return x
+    """``x``, which a module keeps: on the default device, if nobody has said where."""
+    return settled(x, modes.home) if x._cell.home is None and x._cell.type is not None else x
 
 
 class Buffer(Tensor):

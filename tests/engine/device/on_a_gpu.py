@@ -387,3 +387,23 @@ def test_op_by_op_is_the_cpus():
     assert (rows > 2).nonzero().is_cuda
     rows[0] = 7
     assert rows.tolist() == [[7, 7, 7], [3, 4, 5]]
+
+
+def test_a_default_device():
+    with engine.device("cuda"):
+        x = engine.ones(2, 3)
+        model = nn.Linear(3, 2)
+        listed = engine.tensor([1.0, 2.0])
+        drawn = engine.randn(2)
+        kept = engine.zeros(2, device="cpu")
+        shared = engine.from_numpy(np.ones(2, np.float32))
+    assert {t.device.type for t in (x, model.weight, model.bias, listed, drawn)} == {"cuda"}
+    assert {t.device.type for t in (kept, shared, engine.ones(1))} == {"cpu"}
+    assert model(x).is_cuda
+    engine.set_default_device("cuda")
+    try:
+        assert engine.zeros(1).is_cuda
+        assert engine.get_default_device() == engine.device("cuda:0")
+    finally:
+        engine.set_default_device(None)
+    assert engine.zeros(1).is_cpu
