@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 NAMES = ("lenet", "mlp", "transformer", "lstm", "resnet")
 CLOSE, STRICT = 1e-5, 1e-4  # relative, of three losses; more than the second is wrong
-TESTS = ROOT / "tests" / "engine" / "device" / "on_a_gpu.py"
+TESTS = sorted((ROOT / "tests" / "engine" / "device").glob("*on_a_gpu.py"))
 WAIT = 420  # seconds for any part
 
 started = time.perf_counter()
@@ -149,7 +149,7 @@ def main() -> None:
         launch(str(HERE / "gpu_ops.py"), str(at), str(count), str(given.ops)) for at in range(count)
     ]
     quiet = ["-q", "-p", "no:cacheprovider", "--tb=line"]
-    tests = [] if given.no_tests else [launch("-m", "pytest", *quiet, str(TESTS))]
+    tests = [] if given.no_tests else [launch("-m", "pytest", *quiet, *map(str, TESTS))]
     wrong = check_steps(runs)
     wrong += check_ops(ops) if ops else 0
     wrong += sum(map(check_tests, tests))

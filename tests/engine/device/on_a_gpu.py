@@ -1,6 +1,6 @@
 """Public calls on tensors of a GPU in, what PyTorch's users expect of them out.
 
-Collected by ``test_on_a_gpu.py`` alone, in a process with NUMBA_ENABLE_CUDASIM=1: Numba decides
+Collected by ``test_simulated.py`` alone, in a process with NUMBA_ENABLE_CUDASIM=1: Numba decides
 when it is imported whether it simulates CUDA.
 """
 
@@ -15,112 +15,6 @@ from engine.nn import functional as F
 from engine.storage import Cell
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of wrapping integers
-
-
-def lenet():
-    return nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 8), nn.ReLU(),
-        nn.Dropout(0.2), nn.Linear(8, 4),
-    )  # fmt: skip
-
-
-def mlp():
-    first = nn.Linear(6, 12, bias=False)  # whose gradient would be rounding, which Adam magnifies
-    return nn.Sequential(first, nn.BatchNorm1d(12), nn.Tanh(), nn.Linear(12, 4))
-
-
-CASES = {"lenet": (lenet, (2, 1, 8, 8), "SGD"), "mlp": (mlp, (5, 6), "Adam")}
-
-
-def trainer(name, device):
-    make, shape, kind = CASES[name]
-    engine.manual_seed(0)
-    model = make()
-    options = {"momentum": 0.9} if kind == "SGD" else {}
-    optimizer = getattr(engine.optim, kind)(model.parameters(), lr=0.05, **options)
-    model.to(device)  # after the optimizer: its slots follow
-    x, y = engine.randn(3, *shape), engine.randint(0, 4, (3, shape[0]))
-
-    @engine.jit
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return model, optimizer, step, [(x[i].clone().to(device), y[i].to(device)) for i in range(3)]
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_three_steps_equal_the_cpus(name):
-    losses, states = {}, {}
-    for device in ("cpu", "cuda"):
-        model, optimizer, step, batches = trainer(name, device)
-        found = [step(x, y) for x, y in batches]
-        assert all(loss.device.type == device for loss in found)
-        losses[device] = [loss.item() for loss in found]
-        states[device] = model.state_dict() | {
-            f"slot {at} {slot}": value
-            for at, slots in optimizer.state_dict()["state"].items()
-            for slot, value in slots.items()
-        }
-        assert len(step.programs) == 1
-    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-5)
-    assert states["cpu"].keys() == states["cuda"].keys()
-    for key, value in states["cuda"].items():
-        assert value.device.type == "cuda" or not value.shape, key
-        np.testing.assert_allclose(
-            value.cpu().numpy(), states["cpu"][key].numpy(), rtol=2e-4, atol=2e-6, err_msg=key
-        )
-    assert "launches a step" in step.explain()
-
-
-def test_state_goes_between_devices(tmp_path):
-    """A checkpoint of a GPU loads on the CPU and the other way round; training goes on."""
-    model, optimizer, step, batches = trainer("mlp", "cuda")
-    step(*batches[0])
-    engine.save({"model": model.state_dict(), "opt": optimizer.state_dict()}, tmp_path / "a.st")
-    saved = engine.load(tmp_path / "a.st")
-    wanted = step(*batches[1]).item()
-    for device in ("cpu", "cuda"):
-        other, optimizer, step, batches = trainer("mlp", device)
-        other.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["opt"])
-        assert {p.device.type for p in other.parameters()} == {device}
-        assert step(*batches[1]).item() == pytest.approx(wanted, rel=1e-5)
-
-
-def test_a_model_comes_back_and_goes_on():
-    """The same step on the CPU after a move: the optimizer's slots follow the parameters."""
-    losses = []
-    for devices in (("cpu",) * 4, ("cuda", "cpu", "cpu", "cuda")):
-        model, optimizer, step, batches = trainer("mlp", "cpu")
-        found = []
-        for device, (x, y) in zip(devices, [*batches, batches[0]], strict=True):
-            model.to(device)
-            found.append(step(x.to(device), y.to(device)).item())
-        losses.append(found)
-        slot = optimizer.state[model[0].weight]["exp_avg"]
-        assert slot.device.type == devices[-1]
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
-
-
-def test_nothing_is_copied_to_the_host_until_a_value_is_read(monkeypatch):
-    from codegen.cuda.runtime import Memory
-
-    model, _, step, batches = trainer("mlp", "cuda")
-    reads = []
-    read = Memory.read
-    monkeypatch.setattr(Memory, "read", lambda self: reads.append(self.on_host) or read(self))
-    losses = [step(x, y) for x, y in batches]
-    assert all(reads)  # what was read was known on the host: labels, to be checked
-    memory = model[0].weight._cell.counter.memory
-    assert memory.on_device
-    assert not memory.on_host
-    reads.clear()
-    losses[-1].item()
-    assert reads[0] is False
 
 
 def test_two_devices_are_refused_with_the_line():
@@ -261,16 +155,6 @@ def test_lapack_runs_between_launches():
     assert "LAPACK computes" in step.explain()
 
 
-def test_the_interpreter_takes_the_same_tensors():
-    model, _, step, batches = trainer("mlp", "cuda")
-    slow = engine.jit(step.function, backend="interpreter")
-    first = slow(*batches[0])
-    assert first.is_cuda
-    assert model[0].weight.is_cuda
-    other = trainer("mlp", "cpu")
-    assert first.item() == pytest.approx(other[2](*other[3][0]).item(), rel=1e-5)
-
-
 def test_loaders_pin():
     data = engine.utils.data.TensorDataset(engine.randn(5, 2), engine.arange(5))
     for workers in (0, 2):
@@ -320,21 +204,6 @@ def test_a_cells_memory_is_not_asked_for_its_shape():
     assert x.detach().ndim == 2
 
 
-def test_two_programs_for_every_batch_size():
-    model = mlp().to("cuda").eval()
-    plain = copy.deepcopy(model).to("cpu")
-
-    @engine.jit
-    def score(x):
-        return model(x).softmax(-1)
-
-    for rows in (3, 5, 4, 3):
-        x = engine.randn(rows, 6)
-        wanted = plain(x).softmax(-1).detach()
-        np.testing.assert_allclose(score(x.cuda()).cpu().detach().numpy(), wanted.numpy(), 1e-4)
-    assert len(score.programs) == 2
-
-
 def test_gradients_add_up_over_steps():
     """Gradients are state of a step that leaves them, and what it stores in modules stays there."""
     model = nn.Linear(3, 2).to("cuda")
@@ -373,20 +242,6 @@ def test_loops_and_layers_with_tables_of_their_own():
         found = layer(image.cuda())
         assert found.is_cuda
         np.testing.assert_allclose(found.cpu().numpy(), layer(image).numpy(), rtol=1e-5)
-
-
-def test_op_by_op_is_the_cpus():
-    """Without jit: the same numbers, on the device by name."""
-    losses = {}
-    for device in ("cpu", "cuda"):
-        _, _, step, batches = trainer("mlp", device)
-        losses[device] = [step.function(x, y).item() for x, y in batches]
-    assert losses["cuda"] == losses["cpu"]
-    rows = engine.arange(6, device="cuda").reshape(2, 3)
-    assert rows[engine.tensor([1]).cuda()].tolist() == [[3, 4, 5]]
-    assert (rows > 2).nonzero().is_cuda
-    rows[0] = 7
-    assert rows.tolist() == [[7, 7, 7], [3, 4, 5]]
 
 
 def test_a_default_device():

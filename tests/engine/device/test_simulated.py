@@ -1,4 +1,4 @@
-"""The tests of ``on_a_gpu.py`` in, run in a process whose Numba simulates CUDA, their end out."""
+"""The tests of ``*on_a_gpu.py`` in, run in a process whose Numba simulates CUDA, their end out."""
 
 import os
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def test_tensors_of_a_simulated_gpu():
-    file = Path(__file__).with_name("on_a_gpu.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x", str(file)]
+    files = [str(path) for path in sorted(Path(__file__).parent.glob("*on_a_gpu.py"))]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x", *files]
     done = subprocess.run(
         command,
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "OMP_NUM_THREADS": "1"},
