@@ -87,7 +87,7 @@ class Cell:
         if memory is None:
             return self.held
         whole = memory.read()
-        if self.held is None:
+        if not self.partial:
             self.held = whole
         return self.held
 

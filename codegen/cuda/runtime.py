@@ -183,9 +183,9 @@ class Memory:
         return count * self.dtype.itemsize
 
     def read(self) -> Array:
-        """The contents on the host, always in the same array; waits for the device if need be."""
+        """The contents on the host, in the same array if it may be written; waits if need be."""
         if not self.on_host:
-            if self.host is None:
+            if self.host is None or not self.host.flags.writeable:
                 self.host = np.empty(self.shape, self.dtype)
             assert self.block is not None
             self.runtime.fetch(self.block, 0, self.host)

@@ -222,6 +222,12 @@ def test_memory_moves_only_where_it_is_not_the_newest():
     assert memory.read() is array
     words = [what for what, _ in driver.log]
     assert (words.count("upload"), words.count("download")) == (2, 1)
+    fixed = np.broadcast_to(np.float32(3), (4,))
+    spread = runtime.hold(fixed)
+    spread.on()
+    spread.computed()
+    assert spread.read() is not fixed
+    np.testing.assert_array_equal(spread.read(), fixed)
     turned = Memory(runtime, (3, 2), array.dtype, host=array.T)
     turned.on()
     turned.computed()
