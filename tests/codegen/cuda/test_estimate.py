@@ -18,14 +18,14 @@ def product(rows, inner, columns):
 
 def test_a_product_is_bound_by_what_its_sizes_say():
     gpu = GPUS["h100"]
-    large, small = product(1024, 1024, 1024), product(1024, 1024, 1)
+    large, small = product(1024, 1024, 1024), product(4096, 8, 8)
     for kernels, bound in ((large, "compute"), (small, "memory")):
         (one,) = [e for e in estimates(kernels, {}, gpu) if "dot" in e.kernel]
         assert one.bound == bound
         compute, memory = one.work.flops / gpu.f32, one.work.bytes / gpu.bandwidth
         assert one.seconds == pytest.approx(max(compute, memory))
-    assert one.work.flops == 2 * 1024 * 1024
-    assert one.work.bytes == 4 * (1024 * 1024 + 2 * 1024)
+    assert one.work.flops == 2 * 4096 * 8 * 8
+    assert one.work.bytes == 4 * (2 * 4096 * 8 + 8 * 8)
     assert least_bytes(small, {}) == one.work.bytes
 
 
