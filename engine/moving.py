@@ -96,6 +96,8 @@ def pin(x: Tensor) -> Tensor:
         text = "cannot pin a tensor of 'cuda'; only dense CPU tensors can be pinned"
         raise RuntimeError(text)
     home_of("cuda")
+    if is_pinned(x):
+        return x
     made: Tensor = x._plain(Cell(runtime().pinned(x._cell.array), home=CPU))
     made._cell.counter.pinned = True
     return made

@@ -11,6 +11,7 @@ out again at once: what is asked later happens later.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import cache
@@ -24,6 +25,7 @@ from codegen.cuda.driver import Driver, open_driver, why_none
 Array = npt.NDArray[Any]
 GRAIN = 512  # bytes; what sizes are rounded to, and what every block is aligned to
 SMALL = 64 << 10  # bytes of the host that are copied before they are sent
+PAGE = 4096  # bytes; what pinned memory is rounded to
 MANY = 64  # copies from the host's own memory that may be on their way
 
 
@@ -99,6 +101,7 @@ class Runtime:
     def __init__(self, driver: Driver) -> None:
         self.driver, self.pool, self.lock = driver, Pool(driver), threading.RLock()
         self._sent: deque[tuple[Callable[[], bool], Any]] = deque()
+        self._pins: defaultdict[int, deque[Array]] = defaultdict(deque)
 
     def send(self, block: Block, at: int, host: Array, pinned: bool = False) -> None:
         """Ask for a copy onto the device; the caller may change ``host`` unless it is pinned."""
@@ -149,9 +152,20 @@ class Runtime:
         return made
 
     def pinned(self, array: Array) -> Array:
-        """A copy of ``array`` in memory that the device reads by itself."""
-        flat = self.driver.pinned(max(array.nbytes, 1))
-        found: Array = flat[: array.nbytes].view(array.dtype).reshape(array.shape)
+        """A copy of ``array`` in memory that the device reads by itself.
+
+        Such memory is slow to get: what nobody holds any more is used again. The array lies in a
+        window of its own, which its views hold on to.
+        """
+        size = max(-(-array.nbytes // PAGE), 1) * PAGE
+        free = self._pins[size]
+        try:
+            flat = free.pop()
+        except IndexError:
+            flat = self.driver.pinned(size)
+        window: Array = np.asarray(memoryview(flat))  # type: ignore[arg-type]
+        weakref.finalize(window, free.append, flat).atexit = False
+        found: Array = window[: array.nbytes].view(array.dtype).reshape(array.shape)
         np.copyto(found, array)
         return found
 

@@ -205,6 +205,19 @@ def test_the_pool_hands_out_what_was_returned():
     assert (pool.used, pool.reserved) == (0, 0)
 
 
+def test_pinned_memory_is_used_again_when_no_view_is_left():
+    runtime = Runtime(Noting())
+    first = runtime.pinned(np.arange(6, dtype=np.float32).reshape(2, 3))
+    place = first.__array_interface__["data"][0]
+    part = first[1]
+    del first
+    other = runtime.pinned(np.zeros(6, np.float32))
+    assert other.__array_interface__["data"][0] != place
+    assert part.tolist() == [3, 4, 5]
+    del part
+    assert runtime.pinned(np.ones(7, np.int64)).__array_interface__["data"][0] == place
+
+
 def test_memory_moves_only_where_it_is_not_the_newest():
     driver = Noting()
     runtime = Runtime(driver)
