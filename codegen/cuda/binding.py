@@ -28,9 +28,9 @@ Region: TypeAlias = tuple[Block, int]
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel with everything that it is launched with."""
+    """One kernel, by its number, with everything that it is launched with."""
 
-    function: Any
+    kernel: int
     blocks: int
     threads: int
     arguments: tuple[Any, ...]
@@ -87,7 +87,7 @@ class Binder:
         work = self._work(env, where)
         for one in work:
             if isinstance(one, Launch):
-                self.runtime.driver.prepare(one.function, one.arguments)
+                self.runtime.driver.prepare(self._functions[one.kernel], one.arguments)
         kept = tuple(state.values())
         return Binding(env, plan, block, where, work, regions, sizes, kept)
 
@@ -163,7 +163,7 @@ class Binder:
         if not blocks or any(array.size == 0 for array in arrays[-len(nest.roots) :]):
             return None
         sizes = [np.int64(env[symbol]) for symbol in kernel.symbols]
-        return Launch(self._functions[at], blocks, kernel.threads, (*arrays, *sizes))
+        return Launch(at, blocks, kernel.threads, (*arrays, *sizes))
 
     def _array(
         self,

@@ -159,7 +159,8 @@ class CudaProgram:
                 self._copy(binding, self._input(binding, source), at)
         for one in binding.work:
             if isinstance(one, Launch):
-                self.runtime.driver.launch(one.function, one.blocks, one.threads, one.arguments)
+                function = self._compiled[one.kernel]
+                self.runtime.driver.launch(function, one.blocks, one.threads, one.arguments)
             else:
                 self._call_out(binding, one)
         for at, source, into in self._results.copies:
