@@ -2,7 +2,7 @@
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
 
-.PHONY: help demo test check bench parity clean
+.PHONY: help demo test check bench gpu parity clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -23,6 +23,9 @@ check: .venv/installed-test  ## lint, format, strict types, then the tests
 
 bench: .venv/installed-bench  ## step times against PyTorch and JAX
 	$(BIN)/python benchmarks/steps.py
+
+gpu: .venv/installed-test .venv/installed-cuda  ## check and time everything on this machine's GPU
+	$(BIN)/python benchmarks/gpu.py
 
 parity: .venv/installed-parity  ## the tests that ask PyTorch live
 	$(BIN)/python -m pytest -m parity

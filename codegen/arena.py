@@ -10,7 +10,7 @@ from codegen import memory
 from codegen.barriers import Share, barriers, share_of
 from codegen.calls import phase_of
 from codegen.kernels import Kernels
-from codegen.nest import LANES, Buffer
+from codegen.nest import LANES, Buffer, Nest
 from codegen.schedule import Schedule
 from codegen.vector.kernel import units
 from ir.dims import evaluate
@@ -34,14 +34,21 @@ def arena(
     cache.
     """
     needed = _needed(kernels, [share_of(plan, units(plan, env), env) for plan in plans])
-    plan = _plan(kernels, plans, needed, env, align)
+    nests = [plan.nest for plan in plans]
+    plan = _plan(kernels, nests, needed, env, align)
     if plan.total < LARGE and not tight:
         return needed, plan
     turns = {k for loop in kernels.loops for k in range(loop.first, loop.last)}
     turns |= {k for first, count in kernels.groups for k in range(first + 1, first + count)}
     every = [flag or (k > 0 and k not in turns) for k, flag in enumerate(needed)]
-    apart = _plan(kernels, plans, every, env, align)
+    apart = _plan(kernels, nests, every, env, align)
     return (every, apart) if apart.total < WORTH * plan.total else (needed, plan)
+
+
+def stream_arena(kernels: Kernels, env: Mapping[str, int], align: int) -> memory.Plan:
+    """The arena of a device's stream, where every launch waits for the one before it."""
+    every = [k > 0 for k in range(len(kernels.nests))]
+    return _plan(kernels, kernels.nests, every, env, align)
 
 
 def _needed(kernels: Kernels, shares: Sequence[Share]) -> list[bool]:
@@ -62,7 +69,7 @@ def _needed(kernels: Kernels, shares: Sequence[Share]) -> list[bool]:
 
 def _plan(
     kernels: Kernels,
-    plans: Sequence[Schedule],
+    nests: Sequence[Nest],
     waits: Sequence[bool],
     env: Mapping[str, int],
     align: int,
@@ -79,9 +86,9 @@ def _plan(
         for loop in kernels.loops
         for k in range(loop.first, loop.last)
     }
-    lasting = _lasting(kernels, plans, ends)
-    for k, plan in enumerate(plans):
-        for buffer in plan.nest.buffers:
+    lasting = _lasting(kernels, nests, ends)
+    for k, nest in enumerate(nests):
+        for buffer in nest.buffers:
             place = kernels.places.get(buffer)
             first, last = ends.get(k, (k, k)) if buffer in lasting else (k, k)
             for one in (buffer,) if place is None else place.touched:
@@ -113,13 +120,13 @@ def size_in_bytes(buffer: Buffer, env: Mapping[str, int]) -> int:
 
 
 def _lasting(
-    kernels: Kernels, plans: Sequence[Schedule], ends: Mapping[int, tuple[int, int]]
+    kernels: Kernels, nests: Sequence[Nest], ends: Mapping[int, tuple[int, int]]
 ) -> set[Buffer]:
     """What a loop goes through, or was given before it: every turn finds it as it was."""
     found = set(kernels.places)
     homes: dict[Buffer, tuple[int, int] | None] = {}
-    for k, plan in enumerate(plans):
-        for buffer in plan.nest.buffers:
+    for k, nest in enumerate(nests):
+        for buffer in nest.buffers:
             if homes.setdefault(buffer, ends.get(k)) != ends.get(k):
                 found.add(buffer)
     return found

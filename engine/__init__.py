@@ -101,7 +101,7 @@ from engine.creation import (
     zeros,
     zeros_like,
 )
-from engine.device import device
+from engine.device import device, get_default_device, set_default_device
 from engine.dtypes import (
     bfloat16,
     bool_ as bool,
@@ -266,6 +266,7 @@ __all__ = [
     "full_like",
     "gather",
     "ge",
+    "get_default_device",
     "get_num_threads",
     "get_rng_state",
     "grad",
@@ -328,6 +329,7 @@ __all__ = [
     "scan",
     "searchsorted",
     "seed",
+    "set_default_device",
     "set_grad_enabled",
     "set_num_threads",
     "set_rng_state",

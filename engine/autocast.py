@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from engine.device import KNOWN
 from engine.dtypes import as_dtype, bfloat16
 from engine.errors import DTypeError, message
 from engine.locate import user_location
@@ -35,8 +36,8 @@ class autocast:
         enabled: bool = True,
         cache_enabled: bool | None = None,
     ) -> None:
-        if device_type != "cpu":
-            text = f"autocast for {device_type!r}: only the CPU is there"
+        if device_type.partition(":")[0] not in KNOWN:
+            text = f"autocast for {device_type!r}: there are {' and '.join(KNOWN)}"
             raise RuntimeError(message(user_location(), text))
         chosen = bfloat16 if dtype is None else as_dtype(dtype)
         if not is_half(chosen):

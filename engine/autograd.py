@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backward_hooks import points
-from engine.dispatch import cast, known_sizes, record
+from engine.dispatch import cast, joint_home, known_sizes, record
 from engine.errors import AutogradError, ShapeError, message
 from engine.locate import user_location
 from engine.modes import modes
+from engine.moving import at_home
 from engine.storage import Value
 from ir import make
 from ir.grad import vjp
@@ -275,7 +276,8 @@ def _seed(x: Tensor, cotangent: Tensor | None) -> Value:
 def _constant_one(value: Value) -> Value:
     traced = modes.trace is not None
     array = None if traced else np.ones(known_sizes(value.type.shape), value.type.dtype)
-    return Value(value.type, array, make.full(1.0, value.type.dtype, value.type.shape))
+    one = make.full(1.0, value.type.dtype, value.type.shape)
+    return Value(value.type, array, one, home=value.home)
 
 
 def _evaluate(roots: Sequence[Node], known: dict[Node, Value]) -> dict[Node, Value]:
@@ -284,7 +286,8 @@ def _evaluate(roots: Sequence[Node], known: dict[Node, Value]) -> dict[Node, Val
     for node in _order(roots, known):
         value = known.get(node)
         if value is None:
-            value = record(node, [values[source] for source in node.inputs])
+            given = [values[source] for source in node.inputs]
+            value = record(node, given, joint_home(given))
             if modes.grad:
                 value.keep_node(node)  # the history of the next derivative names it
         elif modes.trace is None and value.overwritten:
@@ -317,6 +320,7 @@ def _order(roots: Sequence[Node], known: dict[Node, Value]) -> list[Node]:
 
 
 def _accumulate(leaf: Tensor, part: Tensor, create_graph: bool) -> None:
+    part = at_home(part, leaf._cell.home)
     old = leaf.grad
     if old is None:
         leaf.grad = _owned(part)
@@ -331,4 +335,6 @@ def _owned(part: Tensor) -> Tensor:
     """A gradient in memory of its own: rules hand on views and shared cotangents."""
     if modes.trace is not None or part.value.requires_grad:
         return part
-    return part._plain._from_array(np.array(part.value.array, order="C"))
+    owned = part._plain._from_array(np.array(part.value.array, order="C"))
+    owned._cell.home = part.value.home
+    return owned

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ir.errors import UnsupportedError
 from ir.graph import Graph
 from ir.interpret import interpret
 from ir.table import Array
@@ -53,16 +54,21 @@ def build(
     backend: str = "codegen",
     memory: int | None = None,
     precision: str = "default",
-) -> Runnable:
+    device: str = "cpu",
+) -> Any:
     """A program for a ``graph`` that the passes have simplified.
 
     ``backend`` is "codegen" (native kernels) or "interpreter"; ``memory``: the most bytes that the
-    intermediates of native kernels may take; ``precision`` as for ``engine.jit``.
+    intermediates of native kernels may take; ``precision`` as for ``engine.jit``. A program for the
+    CPU is a ``Runnable``; one for another ``device`` is started with memories
+    (``codegen.cuda.run.CudaProgram``).
     """
     if backend == "interpreter":
         return Interpreted(graph, donated)
     if backend != "codegen":
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    if device != "cpu":
+        return _for_device(graph, donated, memory, precision)
     program: Runnable = _codegen().compile_graph(
         graph,
         donated=donated,
@@ -74,6 +80,16 @@ def build(
         simplified=True,
     )
     return program
+
+
+def _for_device(
+    graph: Graph, donated: Mapping[int, int], memory: int | None, precision: str
+) -> Any:
+    if memory is not None:
+        raise UnsupportedError("memory= plans native kernels of the CPU; a GPU's have no budget")
+    run = importlib.import_module("codegen.cuda.run")
+    products = "tf32" if precision == "tf32" else "float32"
+    return run.CudaProgram(graph, donated, precision=products, simplified=True)
 
 
 def get_num_threads() -> int:

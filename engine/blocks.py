@@ -77,7 +77,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     (size,) = known_sizes(input.value.type.shape)
     chosen = combinations_with_replacement if with_replacement else choices
     if r == 0:
-        return input._plain._from_array(np.zeros(0, input.value.type.dtype))
+        return input._beside(np.zeros(0, input.value.type.dtype))
     rows = np.array(list(chosen(range(size), r)), np.int64).reshape(-1, r)
     picked = index_select(input, 0, input._plain._from_array(rows.reshape(-1)))
     return reshape(picked, rows.shape)

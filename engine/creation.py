@@ -1,7 +1,7 @@
 """Shapes, lists and arrays in, new tensors out.
 
 PyTorch's keywords about memory (``device``, ``layout``, ``pin_memory``, ``memory_format``) are
-taken and checked: there is one device and one layout.
+taken and checked. A tensor that the user's code makes without a device is the CPU's.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from engine.dtypes import as_dtype, float32, int64
 from engine.errors import DTypeError, ShapeError, message
 from engine.locate import user_location
 from engine.modes import modes
-from engine.placement import Placement, check
+from engine.moving import moved, pin, settled
+from engine.placement import Placement, check, default_home
 from engine.scalar import Scalar
 from engine.shaping import sizes, stack
 from engine.state import TensorState
-from engine.storage import Value
+from engine.storage import CPU, Value
 from ir import make
 from ir.dims import Dim, Size
 from ir.types import F64, DType, dtype_of, is_float
@@ -32,10 +33,20 @@ if TYPE_CHECKING:
 
 
 def leaf(x: Tensor, requires_grad: bool, place: Placement | None = None) -> Tensor:
-    """``x``, its placement checked, with the gradient wish set."""
-    if place:
-        check(place)
+    """``x`` where it is to be, with the gradient wish set."""
+    home = check(place) if place else None
+    if home is None and modes.trace is None and x._cell.home is None:
+        home = default_home()
+    x = settled(x, home)
+    if place and place.get("pin_memory"):
+        x = pin(x)
     return x.requires_grad_() if requires_grad else x
+
+
+def beside(x: Tensor, place: Placement) -> Placement:
+    """``place``; on the device of ``x`` where it names none."""
+    home = x.value.home
+    return place if home is None or place.get("device") is not None else {**place, "device": home}
 
 
 def tensor(
@@ -44,7 +55,9 @@ def tensor(
     """A copy of ``data``: lists of floats become float32, of ints int64, arrays keep theirs."""
     if isinstance(data, TensorState):
         given: Any = data
-        return leaf(_converted(given.detach().clone(), dtype), requires_grad, place)
+        made = _converted(given.detach().clone(), dtype)
+        home = check(place)
+        return leaf(made if home is None else moved(made, home), requires_grad)
     if isinstance(data, Scalar):
         return full((), data, dtype=dtype or float32, requires_grad=requires_grad, **place)
     if isinstance(data, list | tuple) and _holds_tensor(data):
@@ -57,7 +70,10 @@ def tensor(
         array = array if natural is None else array.astype(natural, copy=False)
         if array.size == 0:
             array = array.astype(float32)
-    return leaf(_concrete(array), requires_grad, place)
+    made = _concrete(array)
+    if modes.home != CPU and made._cell.home is not None and place.get("device") is None:
+        place = {**place, "device": modes.home}
+    return leaf(made, requires_grad, place)
 
 
 def _holds_tensor(data: Sequence[Any]) -> bool:
@@ -73,18 +89,21 @@ def _concrete(array: Any) -> Tensor:
         dtype_of(array.dtype)
     except TypeError as error:
         raise DTypeError(message(user_location(), str(error))) from None
-    return TensorState._plain._from_array(array)
+    made = TensorState._plain._from_array(array)
+    made._cell.home = None if modes.trace is not None or default_home() is None else CPU
+    return made
 
 
 def as_tensor(data: Any, dtype: Any = None, **place: Unpack[Placement]) -> Tensor:
     """``data`` as a tensor, sharing its memory where it can."""
-    check(place)
+    home = check(place)
     if isinstance(data, TensorState):
         given: Any = data
-        return _converted(given, dtype)
+        return _converted(given if home is None else moved(given, home), dtype)
     if isinstance(data, np.ndarray):
-        return _converted(from_numpy(data), dtype)
-    return tensor(data, dtype)
+        made = _converted(from_numpy(data), dtype)
+        return made if home is None else moved(made, home)
+    return tensor(data, dtype, **place)
 
 
 def asarray(
@@ -96,8 +115,8 @@ def asarray(
     **place: Unpack[Placement],
 ) -> Tensor:
     """``obj`` as a tensor; a copy where ``copy`` asks for one."""
-    made = tensor(obj, dtype) if copy else as_tensor(obj, dtype)
-    return leaf(made.detach() if made.requires_grad else made, requires_grad, place)
+    made = tensor(obj, dtype, **place) if copy else as_tensor(obj, dtype, **place)
+    return leaf(made.detach() if made.requires_grad else made, requires_grad)
 
 
 def from_numpy(array: Any) -> Tensor:
@@ -124,7 +143,8 @@ def full(
     if isinstance(fill_value, TensorState):
         value: Any = fill_value
         spread = expand_to(_converted(value.detach(), dtype), shape).clone()
-        return leaf(spread, requires_grad, place)
+        home = check(place)
+        return leaf(spread if home is None else moved(spread, home), requires_grad)
     kind = as_dtype(dtype) if dtype is not None else _natural(fill_value)
     plain = TensorState._plain
     if modes.trace is None:
@@ -180,14 +200,14 @@ def zeros_like(
     x: Tensor, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
 ) -> Tensor:
     """Zeros of the type of ``x``."""
-    return full(x.shape, 0, dtype or x.dtype, requires_grad, **place)
+    return full(x.shape, 0, dtype or x.dtype, requires_grad, **beside(x, place))
 
 
 def ones_like(
     x: Tensor, dtype: Any = None, requires_grad: bool = False, **place: Unpack[Placement]
 ) -> Tensor:
     """Ones of the type of ``x``."""
-    return full(x.shape, 1, dtype or x.dtype, requires_grad, **place)
+    return full(x.shape, 1, dtype or x.dtype, requires_grad, **beside(x, place))
 
 
 empty_like = zeros_like
@@ -201,7 +221,7 @@ def full_like(
     **place: Unpack[Placement],
 ) -> Tensor:
     """``fill_value`` with the type of ``x``."""
-    return full(x.shape, fill_value, dtype or x.dtype, requires_grad, **place)
+    return full(x.shape, fill_value, dtype or x.dtype, requires_grad, **beside(x, place))
 
 
 def new_full(
@@ -213,7 +233,7 @@ def new_full(
     **place: Unpack[Placement],
 ) -> Tensor:
     """``fill_value`` in the shape ``size``, of the dtype of ``x``."""
-    return full(size, fill_value, dtype or x.dtype, requires_grad, **place)
+    return full(size, fill_value, dtype or x.dtype, requires_grad, **beside(x, place))
 
 
 def new_zeros(
@@ -224,7 +244,7 @@ def new_zeros(
     **place: Unpack[Placement],
 ) -> Tensor:
     """Zeros of the dtype of ``x``."""
-    return full(sizes(size), 0, dtype or x.dtype, requires_grad, **place)
+    return full(sizes(size), 0, dtype or x.dtype, requires_grad, **beside(x, place))
 
 
 new_empty = new_zeros
@@ -238,7 +258,7 @@ def new_ones(
     **place: Unpack[Placement],
 ) -> Tensor:
     """Ones of the dtype of ``x``."""
-    return full(sizes(size), 1, dtype or x.dtype, requires_grad, **place)
+    return full(sizes(size), 1, dtype or x.dtype, requires_grad, **beside(x, place))
 
 
 def new_tensor(
@@ -249,7 +269,7 @@ def new_tensor(
     **place: Unpack[Placement],
 ) -> Tensor:
     """A copy of ``data``, of the dtype of ``x``."""
-    return tensor(data, dtype or x.dtype, requires_grad, **place)
+    return tensor(data, dtype or x.dtype, requires_grad, **beside(x, place))
 
 
 def _number(value: Any) -> Any:
@@ -371,5 +391,5 @@ def eye(
 ) -> Tensor:
     """Ones on the diagonal."""
     _shape((n, n if m is None else m))
-    made = _concrete(np.eye(n, m, dtype=as_dtype(dtype or float32)))
+    made = TensorState._plain._from_array(np.eye(n, m, dtype=as_dtype(dtype or float32)))
     return leaf(made, requires_grad, place)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from engine.dtypes import of_number, promote
-from engine.errors import DTypeError, OutOfRange, ShapeError, from_op_error, message
+from engine.errors import DeviceError, DTypeError, OutOfRange, ShapeError, from_op_error, message
 from engine.locate import user_location
 from engine.modes import modes
 from engine.scalar import Scalar
 from engine.state import TensorState
-from engine.storage import Cell, Value
+from engine.storage import CPU, Cell, Value
 from ir import make
 from ir.dims import Dim, Size, evaluate
 from ir.errors import OpError
@@ -74,20 +74,60 @@ def _applied(name: str, tensors: Sequence[Tensor], attrs: dict[str, Any]) -> Ten
     return tensors[0]._plain._from_value(record(node, values))
 
 
-def record(node: Node, values: Sequence[Value]) -> Value:
-    """The value of ``node``: evaluated outside a trace, with history where it is wanted."""
+def record(node: Node, values: Sequence[Value], home: str | None = "") -> Value:
+    """The value of ``node``: evaluated outside a trace, with history where it is wanted.
+
+    It is on the device of ``values``, unless told otherwise by ``home``.
+    """
+    if home == "":
+        home = common_home(node, values)
     if modes.made is not None:
         modes.made.record(node, values)
     wants = modes.grad and differentiable(node.type) and any(v.requires_grad for v in values)
     sources = tuple(values) if wants else ()
     if modes.trace is not None:
-        return Value(node.type, None, node, sources, requires_grad=wants)
+        return Value(node.type, None, node, sources, requires_grad=wants, home=home)
     arrays = [v.array for v in values]
     array = evaluate_node(node, arrays)  # type: ignore[arg-type]
     if any(array is other for other in arrays):
         array = array.view()
-    value = Value(node.type, array, node if wants else None, sources, requires_grad=wants)
-    return value
+    kept = node if wants else None
+    return Value(node.type, array, kept, sources, requires_grad=wants, home=home)
+
+
+def common_home(node: Node, values: Sequence[Value]) -> str | None:
+    """The device of a result. A number of the CPU without dimensions goes along anywhere.
+
+    RuntimeError where values are on two devices, with the user's line.
+    """
+    found: str | None = None
+    number = False
+    for value in values:
+        home = value.home
+        if home is None or home == found:
+            continue
+        if home == CPU and not value.type.shape:
+            number = True
+        elif found is None:
+            found = home
+        else:
+            raise apart(node, found, home)
+    return CPU if found is None and number and not node.type.shape else found
+
+
+def joint_home(values: Sequence[Value]) -> str | None:
+    """The device of a gradient: wherever one of the values is; they were moved on purpose."""
+    homes = {value.home for value in values} - {None}
+    return next((home for home in homes if home != CPU), CPU if homes else None)
+
+
+def apart(node: Node, *homes: str) -> DeviceError:
+    """PyTorch's error for tensors on two devices, with the op that met them."""
+    text = "Expected all tensors to be on the same device, but found at least two devices"
+    listed = " and ".join(sorted(homes, reverse=True))
+    hint = f"move one of them: x.to({sorted(homes, reverse=True)[0]!r})"
+    where = node.loc or user_location()
+    return DeviceError(message(where, f"{text}, {listed}! ({node.op.name})", hint))
 
 
 def rounded_once(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -116,12 +156,13 @@ def rounded_once(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def view(name: str, x: Tensor, **attrs: Any) -> Tensor:
     """As ``apply``, for an op whose result shares its operand's memory, as PyTorch's views do."""
     out = apply(name, x, **attrs)
-    array, source = out._cell.array, x._cell.array
     if modes.trace is not None:
         modes.trace.note_view(out, x)
-    elif array is not None and source is not None and np.may_share_memory(array, source):
+        return out
+    array, source = out._cell.array, x._cell.array
+    if array is not None and source is not None and np.may_share_memory(array, source):
         value = out.value
-        out._cell = Cell(array, x._cell.counter)
+        out._cell = Cell(array, x._cell.counter, x._cell.home, partial=True)
         value.placed(out._cell, x._cell.counter.version)
     return out
 

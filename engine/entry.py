@@ -22,6 +22,7 @@ from engine.guards import Guard, module_epoch
 from engine.locate import user_location
 from engine.modes import modes
 from engine.program import Bound
+from engine.storage import CPU
 from engine.tensor import Tensor
 from engine.trace import ScalarGuard
 from ir.dims import Size, symbol
@@ -130,7 +131,8 @@ def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
             tensors.append(leaf)
             shapes.append(known_sizes(kind.shape))
             first = met.setdefault(id(leaf._cell), at)
-            parts.append((kind.dtype, len(kind.shape), leaf._wants_grad, first - at))
+            away = leaf._cell.home not in (None, CPU)
+            parts.append((kind.dtype, len(kind.shape), leaf._wants_grad, first - at, away))
             continue
         tensors.append(None)
         shapes.append(())

@@ -26,6 +26,10 @@ class OutOfRange(EngineError, IndexError):
     """A dimension or a position that is not there."""
 
 
+class DeviceError(EngineError):
+    """Tensors on two devices, or a device that is not there."""
+
+
 class AutogradError(EngineError):
     """A derivative that cannot be had: no scalar, no history, or a value overwritten."""
 

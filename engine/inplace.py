@@ -17,6 +17,7 @@ from engine.dtypes import KIND_RANK
 from engine.errors import DTypeError, ShapeError, message
 from engine.gathering import cumsum
 from engine.locate import user_location
+from engine.moving import moved
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -114,6 +115,8 @@ def copy_(x: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     x._check_write()
     kind = x.value.type
     (source,) = _as_tensors(x, source)
+    if source.value.home is not None and x.value.home is not None:
+        source = moved(source, x.value.home, non_blocking)
     return x._assign(expand_to(cast(source, kind.dtype), kind.shape).value)
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine import pytree
 from engine.attributes import Snapshot, restore, settle, snapshot
 from engine.backend import BACKENDS, build
+from engine.device_program import DeviceBound, OnHost
 from engine.entry import Call, Entry, Family, Shapes, generalise, take_apart
 from engine.errors import EngineError, TraceError, message
 from engine.fingerprint import Fingerprint, roots_of
@@ -27,15 +28,16 @@ from engine.naming import input_names
 from engine.observe import Ran, observers
 from engine.program import Bound, Draft, close
 from engine.sizes import bytes_of
+from engine.storage import CPU
 from engine.trace import Trace
 from engine.uncollected import uncollected
 from ir.errors import MemoryBudgetError, UnsupportedError
 from ir.graph import Graph
 from ir.passes import run_passes
-from ir.types import TensorType, dtype_of
+from ir.types import TensorType
 
 LIMIT = 64
-PRECISIONS = ("default", "exact")
+PRECISIONS = ("default", "exact", "tf32")
 
 
 class Step:
@@ -140,11 +142,7 @@ class Step:
                 f"     arguments {sizes}; {entry.runs} run(s); traced in {trace * 1e3:.0f} ms, "
                 f"built in {compiled * 1e3:.0f} ms"
             )
-            arena = getattr(entry.bound.program, "arena_bytes", 0)
-            if arena:
-                twice = entry.bound.program.report.repeated  # type: ignore[attr-defined]
-                more = f", {twice} values computed twice" if twice else ""
-                lines.append(f"     intermediates take {arena / 2**20:.2f} MiB{more}")
+            lines += [f"     {line}" for line in _about(entry.bound.program)]
         for family in self._families.values():
             if family.static_only:
                 lines.append(f"  one program for each size: {family.static_only}")
@@ -226,7 +224,9 @@ class Step:
                 backend=self.backend,
                 memory=self.memory,
                 precision=self.precision,
+                device=draft.device,
             )
+            bound = bind(draft, program)
         except MemoryBudgetError as error:
             restore(saved)
             error.args = (message(user_location(), f"{self.name}: {error.rule}", error.hint),)
@@ -238,7 +238,7 @@ class Step:
         seen.capture(trace.kept, trace.origin)
         state = {id(c) for c, s in trace.origin.items() if s.argument is None}
         return Entry(
-            bound=Bound(draft, program),
+            bound=bound,
             shapes=shapes,
             reason=reason,
             guards=guards,
@@ -271,7 +271,7 @@ class Step:
         for at, (leaf, tensor) in enumerate(zip(call.leaves, call.tensors, strict=True)):
             if tensor is not None:
                 if tensor._cell not in met:
-                    dtype = dtype_of(tensor._cell.array.dtype)
+                    dtype = tensor._cell.type.dtype
                     trace.add_argument(tensor, at, TensorType(dtype, shapes[at]))
                 met.add(tensor._cell)
                 leaves.append(tensor)
@@ -280,6 +280,24 @@ class Step:
             else:
                 leaves.append(leaf)
         return leaves
+
+
+def bind(draft: Draft, program: Any) -> Bound:
+    """The program with its state, where the trace found it."""
+    if draft.device == CPU:
+        return Bound(draft, program)
+    return DeviceBound(draft, program if hasattr(program, "start") else OnHost(program))
+
+
+def _about(program: Any) -> Iterator[str]:
+    """What a program says of itself."""
+    if hasattr(program, "explain"):
+        yield program.explain()
+    arena = getattr(program, "arena_bytes", 0)
+    if arena:
+        twice = getattr(getattr(program, "report", None), "repeated", 0)
+        more = f", {twice} values computed twice" if twice else ""
+        yield f"intermediates take {arena / 2**20:.2f} MiB{more}"
 
 
 def batch_inputs(draft: Draft) -> list[int]:
@@ -298,7 +316,8 @@ def jit(function: Any = None, **options: Any) -> Any:
     Arguments may be tensors, arrays, numbers, strings and containers of them. Floats are run-time
     inputs: another learning rate never compiles again. Every outside tensor that the step reads
     (parameters, buffers, optimizer slots, random state) is read at each call, and each one it
-    writes is written in place. If the step raises, state is as before. Options: ``backend``
+    writes is written in place. A step whose tensors are on a GPU runs there. If the step raises,
+    state is as before. Options: ``backend``
     ("codegen" or "interpreter"), ``name``, ``spelling`` ("vector" or "numba"), ``keep_grads``:
     by default a gradient that the step itself applies (the parameter is written after
     ``backward``) is not stored, and ``p.grad`` is None afterwards; and ``memory`` (bytes, or
@@ -306,7 +325,8 @@ def jit(function: Any = None, **options: Any) -> Any:
     computed again in the backward pass; where nothing fits, ``MemoryBudgetError`` says so before
     anything has run, with the smallest budget that would do. ``precision="exact"`` computes every
     convolution as a direct sum; by default float32 ones with small kernels go by Winograd's
-    algorithm, which rounds more (some 5e-6 of the largest result instead of 3e-7).
+    algorithm, which rounds more (some 3e-6 of the largest result instead of 3e-7). On a GPU "tf32"
+    lets tensor cores compute products, from 10 bits of each factor's mantissa.
 
     >>> @engine.jit
     ... def step(x, y):

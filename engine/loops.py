@@ -19,7 +19,7 @@ from ir.dims import Size
 from ir.errors import OpError
 from ir.graph import Node, located
 from ir.loops import close_body, scan as scan_node
-from ir.types import TensorType, dtype_of
+from ir.types import TensorType
 
 
 def scan(
@@ -124,10 +124,10 @@ class _Capture(Trace):
         self.captured: dict[Node, Tensor] = {}
 
     def _capture(self, tensor: Any, cell: Cell) -> Node:
-        array = cell.array
-        if array is None:
+        type_ = cell.type
+        if type_ is None:
             return super()._capture(tensor, cell)
-        node = make.input_node(TensorType(dtype_of(array.dtype), array.shape), "outer")
+        node = make.input_node(type_, "outer")
         self._add(Source(node, cell=cell), cell)
         self.captured[node] = tensor
         return node

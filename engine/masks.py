@@ -51,9 +51,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     array = _known(input, "nonzero", "use where(), or nonzero_static() with a size")
     found = np.nonzero(np.atleast_1d(array))
     if as_tuple:
-        return tuple(input._plain._from_array(places) for places in found)
+        return tuple(input._beside(places) for places in found)
     rows = np.stack(found, 1) if array.ndim else np.zeros((found[0].size, 0), np.int64)
-    return input._plain._from_array(rows.astype(np.int64))
+    return input._beside(rows.astype(np.int64))
 
 
 def argwhere(input: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class _Modes(threading.local):
     grad: bool = True
     trace: Trace | None = None
     autocast: DType | None = None  # products of float32 operands are stored in this half
+    home: str = "cpu"  # where tensors are made whose maker does not say where
     made: Made | None = None  # the body of a loop that is being traced
 
 

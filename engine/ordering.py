@@ -255,7 +255,7 @@ def unique_consecutive(
 def _distinct(
     x: Tensor, values: Any, inverse: Any, counts: Any, with_inverse: bool, with_counts: bool
 ) -> Any:
-    plain = x._plain._from_array
+    plain = x._beside
     wanted = [plain(np.ascontiguousarray(values))]
     if with_inverse:
         wanted.append(plain(inverse.astype(np.int64)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.modes import modes
+from engine.storage import CPU
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -21,7 +22,8 @@ def represent(x: Tensor, prefix: str = "tensor(") -> str:
     value = x.value
     if modes.trace is not None or value.array is None:
         return f"{prefix}<{value.type} in a traced step>)"
-    notes = [] if value.type.dtype in _PLAIN else [f"dtype={value.type.dtype}"]
+    notes = [] if value.home in (None, CPU) else [f"device='{value.home}'"]
+    notes += [] if value.type.dtype in _PLAIN else [f"dtype={value.type.dtype}"]
     if x.is_leaf and x.requires_grad:
         notes.append("requires_grad=True")
     elif value.requires_grad:

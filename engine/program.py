@@ -15,11 +15,10 @@ import numpy as np
 
 from engine import pytree
 from engine.attributes import Kept
-from engine.backend import Runnable
 from engine.errors import TraceError, message
 from engine.naming import distinct
 from engine.scalar import Scalar
-from engine.storage import Cell
+from engine.storage import CPU, Cell, cell_of
 from engine.tensor import Tensor
 from engine.trace import Source, Trace
 from ir import make
@@ -28,7 +27,7 @@ from ir.graph import Graph, Node, rebuild, toposort
 from ir.table import Array
 from ir.types import F32, I64, TensorType
 
-Give = Callable[[Sequence[Any], Sequence[Array]], Any]
+Give = Callable[[Sequence[Any], Sequence[Any]], Any]  # arrays, or memories of a device
 
 
 @dataclass
@@ -58,6 +57,7 @@ class Draft:
     grads: list[tuple[Tensor | int, Give]]
     kept: list[tuple[Kept, int]]
     checks: list[tuple[int, Callable[[Array], None]]]  # (input, rule) before every run
+    device: str = CPU
 
 
 def close(
@@ -84,7 +84,7 @@ def close(
     }
     grads: list[tuple[Tensor | int, Give]] = []
     for at, (tensor, grad) in trace.grads.items():
-        if tensor._cell in trace.origin or tensor._cell.array is not None:
+        if tensor._cell in trace.origin or tensor._cell.type is not None:
             source = trace.origin.get(tensor._cell)
             target = tensor if source is None or source.argument is None else source.argument
             dropped = at in trace.consumed and not keep_grads and grad is not None
@@ -104,7 +104,9 @@ def close(
     checks = [(place[node], rule) for node, rule in trace.checks if node in place]
     index = {source.cell: i for i, source in enumerate(sources) if source.cell is not None}
     donated = {place: index[cell] for place, cell in places.items()}
-    return Draft(graph, sources, donated, structure, gives, changed, grads, settled, checks)
+    return Draft(
+        graph, sources, donated, structure, gives, changed, grads, settled, checks, trace.device
+    )
 
 
 def _give(trace: Trace, leaf: Any, tensors: Sequence[Tensor], outputs: Outputs) -> Give:
@@ -127,7 +129,10 @@ def _give(trace: Trace, leaf: Any, tensors: Sequence[Tensor], outputs: Outputs) 
     if source is not None:
         return lambda args, arrays: leaf
     place = outputs.add(node, f"out{len(outputs.nodes)}")
-    return lambda args, arrays: Tensor(Cell(arrays[place]))
+    home = leaf.value.home or trace.device
+    if home == CPU != trace.device:
+        return lambda args, found: Tensor(Cell(found[place].read().copy(), home=CPU))
+    return lambda args, arrays: Tensor(cell_of(arrays[place], home))
 
 
 def _refuse_shared_memory(trace: Trace, changed: Sequence[Cell]) -> None:
@@ -190,7 +195,7 @@ def _narrow_numbers(sources: list[Source], outputs: list[Node]) -> tuple[list[So
 class Bound:
     """A program with its state: ``run(leaves, tensors)`` is one step."""
 
-    def __init__(self, draft: Draft, program: Runnable) -> None:
+    def __init__(self, draft: Draft, program: Any) -> None:
         self.draft, self.program = draft, program
         cells = {i: s.cell for i, s in enumerate(draft.sources) if s.cell and s.argument is None}
         self._places, self._cells = list(cells), list(cells.values())
@@ -227,6 +232,8 @@ class Bound:
         arrays = self.program.run(inputs)
         for array, copy in back:
             np.copyto(array, copy)
+        for cell in self.draft.written:
+            cell.counter.wrote()
         return self._commit(tensors, arrays)
 
     def _make_contiguous(self, inputs: list[Any]) -> list[tuple[Array, Array]]:
@@ -252,13 +259,12 @@ class Bound:
             return any(inputs[j] is array for j in self._into)
         return any(np.may_share_memory(array, inputs[j]) for j in self._into)
 
-    def _commit(self, tensors: Sequence[Any], arrays: Sequence[Array]) -> Any:
+    def _commit(self, tensors: Sequence[Any], arrays: Sequence[Any]) -> Any:
         draft = self.draft
-        for cell in draft.written:
-            cell.counter.version += 1
         for item, place in draft.kept:
             tensor = item.tensor
-            tensor._cell.array, tensor._value = arrays[place], None
+            tensor._cell.hold(arrays[place])
+            tensor._value, tensor._cell.home = None, draft.device
             tensor._cell.counter.version += 1
             item.table[item.key] = tensor
         results = [give(tensors, arrays) for give in draft.gives]

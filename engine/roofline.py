@@ -71,8 +71,8 @@ def profile(
         raise TraceError(
             message(
                 None,
-                f"{name} runs in the interpreter, which has no kernels",
-                'leave backend="interpreter" out',
+                f"{name} has no kernels on the CPU: it runs in the interpreter, or on a GPU",
+                'leave backend="interpreter" out; of a GPU, tracefuse compile --target cuda tells',
             )
         )
     limits = peaks or measured_peaks(get_num_threads())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from engine.arithmetic import add, ceil, clamp, cos, div, exp, log, lt, mul, sin
-from engine.creation import leaf
+from engine.creation import beside, leaf
 from engine.dispatch import Operand, cast, describe, operands
 from engine.dtypes import as_dtype, float32, int64
 from engine.errors import DTypeError, ShapeError, message
@@ -90,7 +90,7 @@ def rand_like(
 ) -> Tensor:
     """Uniform in [0, 1), of the type of ``x``."""
     drawn = uniform_values(x.shape, _float(dtype or x.dtype, "rand_like"), generator)
-    return leaf(drawn, requires_grad, place)
+    return leaf(drawn, requires_grad, beside(x, place))
 
 
 def randn_like(
@@ -103,7 +103,7 @@ def randn_like(
 ) -> Tensor:
     """Standard normal, of the type of ``x``."""
     drawn = normal_values(x.shape, _float(dtype or x.dtype, "randn_like"), generator)
-    return leaf(drawn, requires_grad, place)
+    return leaf(drawn, requires_grad, beside(x, place))
 
 
 def _range(low: int, high: int) -> None:
@@ -146,7 +146,7 @@ def randint_like(
     low, high = (0, low) if high is None else (low, high)
     _range(low, high)
     drawn = integer_values(low, high, x.shape, as_dtype(dtype or x.dtype), generator)
-    return leaf(drawn, requires_grad, place)
+    return leaf(drawn, requires_grad, beside(x, place))
 
 
 def randperm(

@@ -91,7 +91,7 @@ def load(path: str | os.PathLike[str]) -> dict[Any, Any]:
 def _flatten(value: Any, name: str, arrays: Arrays) -> Any:
     """The JSON tree of ``value``; its tensors go to ``arrays`` under unique names."""
     if isinstance(value, Tensor | np.ndarray):
-        array = value.detach().numpy() if isinstance(value, Tensor) else value
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
         unique, count = name, 1
         while unique in arrays:
             count += 1

@@ -17,7 +17,7 @@ from engine.modes import modes
 from engine.storage import Cell, Value
 from ir.graph import Node
 from ir.table import Array
-from ir.types import TensorType, dtype_of, is_float
+from ir.types import TensorType, is_float
 
 if TYPE_CHECKING:
     from typing import Self
@@ -42,10 +42,16 @@ class TensorState:
         """A leaf over ``array`` itself (not a copy)."""
         return cls(Cell(array), None, requires_grad)
 
+    def _beside(self, array: Array) -> Tensor:
+        """A plain tensor over ``array``, of the same device."""
+        made = self._plain._from_array(array)
+        made._cell.home = self._cell.home
+        return made
+
     @classmethod
     def _from_value(cls, value: Value) -> Self:
         """A tensor that holds the result ``value``."""
-        cell = Cell(value.array)
+        cell = Cell(value.array, home=value.home)
         stamp = value.node if modes.trace is not None else 0
         if modes.trace is not None:
             modes.trace.bind(cell, value.node)
@@ -62,8 +68,8 @@ class TensorState:
         return self._refresh()
 
     def _refresh(self) -> Value:
-        array = self._cell.array
-        if array is None:
+        type_ = self._cell.type
+        if type_ is None:
             raise TraceError(
                 message(
                     user_location(),
@@ -80,14 +86,15 @@ class TensorState:
                     "clone() it before detaching, or write under no_grad",
                 )
             )
-        self._value = self._leaf_value(TensorType(dtype_of(array.dtype), array.shape), array)
+        self._value = self._leaf_value(type_, self._cell.held)
         return self._value.placed(self._cell, self._cell.counter.version)
 
     def _leaf_value(
         self, type_: TensorType, array: Array | None, node: Node | None = None
     ) -> Value:
         leaf: Any = self if self._wants_grad else None
-        return Value(type_, array, node, requires_grad=self._wants_grad, leaf=leaf)
+        home = self._cell.home
+        return Value(type_, array, node, requires_grad=self._wants_grad, leaf=leaf, home=home)
 
     @property
     def requires_grad(self) -> bool:
@@ -120,7 +127,7 @@ class TensorState:
             )
         if requires_grad != self._wants_grad:
             self._wants_grad = requires_grad
-            self._value = None if self._cell.array is not None else value
+            self._value = None if self._cell.type is not None else value
             if modes.trace is not None:
                 modes.trace.forget(self)
             else:
@@ -209,7 +216,7 @@ class TensorState:
         if value.requires_grad and old is not None and old.array is target and not old.overwritten:
             old.array, old.cell = target.copy(), None  # what the history of the new value reads
         np.copyto(target, value.array)
-        self._cell.counter.version += 1
+        self._cell.counter.wrote()
         if value.requires_grad:
             fresh = Value(
                 value.type,
@@ -218,6 +225,7 @@ class TensorState:
                 value.sources,
                 requires_grad=True,
                 leaf=value.leaf,
+                home=self._cell.home,
             )
         else:
             fresh = self._leaf_value(value.type, target)

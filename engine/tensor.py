@@ -26,13 +26,16 @@ from engine import (
     sorting,
 )
 from engine.conversions import Conversions
+from engine.device import device
 from engine.dispatch import apply
-from engine.errors import ShapeError, TraceError, message
+from engine.errors import DTypeError, ShapeError, TraceError, message
 from engine.locate import user_location
 from engine.methods import Methods
 from engine.modes import modes
+from engine.moving import device_of
 from engine.printing import represent
 from engine.state import TensorState
+from engine.storage import CPU
 from ir.dims import product
 from ir.types import DType, is_float
 
@@ -94,9 +97,24 @@ class Tensor(Methods, Conversions, TensorState):
         return self.value.type.dtype
 
     @property
-    def device(self) -> str:
-        """Always "cpu"."""
-        return "cpu"
+    def device(self) -> device:
+        """The ``engine.device`` that the tensor is on."""
+        return device_of(self)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the tensor is on a GPU."""
+        return device_of(self).type == "cuda"
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the tensor is on the CPU."""
+        return device_of(self).type == "cpu"
+
+    def get_device(self) -> int:
+        """The number of the tensor's GPU, -1 on the CPU."""
+        index = device_of(self).index
+        return -1 if index is None else index
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floats."""
@@ -104,7 +122,7 @@ class Tensor(Methods, Conversions, TensorState):
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order."""
-        array = self.value.array
+        array = self._cell.held if modes.trace is None else None
         return array is None or bool(array.flags.c_contiguous)
 
     def element_size(self) -> int:
@@ -149,7 +167,14 @@ class Tensor(Methods, Conversions, TensorState):
         return array.item()
 
     def numpy(self) -> Array:
-        """The memory as an array; RuntimeError where history would be lost."""
+        """The memory as an array.
+
+        RuntimeError where history would be lost, TypeError for a tensor of a GPU.
+        """
+        if modes.trace is None and self._cell.home not in (None, CPU):
+            text = f"can't convert {self._cell.home} device type tensor to numpy"
+            hint = "use x.cpu() to copy the tensor to host memory first"
+            raise DTypeError(message(user_location(), text, hint))
         array = self._concrete("numpy()")
         if self.requires_grad:
             raise RuntimeError(
@@ -159,7 +184,7 @@ class Tensor(Methods, Conversions, TensorState):
                     "use detach().numpy()",
                 )
             )
-        return array
+        return array if self._cell.counter.memory is None else array.copy()
 
     def tolist(self) -> Any:
         """The elements as nested lists."""
@@ -217,6 +242,7 @@ class Tensor(Methods, Conversions, TensorState):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         copied = type(self)._from_array(self._concrete("a deep copy").copy(), self._wants_grad)
+        copied._cell.home = self._cell.home
         memo[id(self)] = copied
         return copied
 
@@ -228,10 +254,9 @@ class Tensor(Methods, Conversions, TensorState):
     def clone(self) -> Tensor:
         """A copy in memory of its own, with history."""
         out = apply("reshape", self, shape=self.value.type.shape)
-        array = out._cell.array
+        array = out._cell.held
         if array is not None:
-            out._cell.array = array.copy()
-            out.value.array = out._cell.array
+            out._cell.held = out.value.array = array.copy()
         return out
 
     def contiguous(self) -> Tensor:

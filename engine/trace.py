@@ -15,11 +15,11 @@ from engine.errors import AutogradError, TraceError, message
 from engine.locate import user_location
 from engine.modes import modes
 from engine.scalar import Scalar
-from engine.storage import Cell, Value
+from engine.storage import CPU, Cell, Value
 from ir import make
 from ir.graph import Node
 from ir.table import Array
-from ir.types import F64, TensorType, dtype_of
+from ir.types import F64, TensorType
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -63,6 +63,7 @@ class Trace:
         self._views: dict[Cell, tuple[Any, Node]] = {}
         self.kept: list[Any] = []
         self.checks: list[tuple[Node, Callable[[Array], None]]] = []
+        self.device: str = CPU  # where the program runs: on a GPU if any of its tensors is there
         self.touched: list[Any] = []  # modules and optimizers used: their structure is guarded
 
     # inputs
@@ -113,10 +114,12 @@ class Trace:
         self.sources.append(source)
         self.bindings[cell] = source.node
         self.origin[cell] = source
+        if cell.home not in (None, CPU):
+            self.device = cell.home
 
     def _capture(self, tensor: Any, cell: Cell) -> Node:
-        array = cell.array
-        if array is None:
+        type_ = cell.type
+        if type_ is None:
             text = "this tensor was made inside a jitted step that has ended"
             hint = "return it from the step, or keep state in tensors made outside (copy_())"
             raise TraceError(message(user_location(), text, hint))
@@ -125,7 +128,6 @@ class Trace:
             text = f"a jitted step uses a tensor ({value.type}) whose history began outside"
             hint = "compute it inside the step, or detach() it"
             raise AutogradError(message(user_location(), text, hint))
-        type_ = TensorType(dtype_of(array.dtype), array.shape)
         self._add(Source(make.input_node(type_, f"state{len(self.sources)}"), cell=cell), cell)
         self.kept.append(tensor)
         return self.bindings[cell]
@@ -169,7 +171,7 @@ class Trace:
     def forget(self, tensor: Any) -> None:
         """``requires_grad`` of ``tensor`` changed."""
         self._held.pop(id(tensor), None)
-        if tensor._cell.array is None:
+        if tensor._cell.type is None:
             old = tensor._value
             node = make.apply("reshape", old.node, shape=old.type.shape)
             stamp = self.bindings[tensor._cell]
@@ -182,7 +184,7 @@ class Trace:
         if value.requires_grad:
             node = make.apply("reshape", node, shape=value.type.shape)
         alias: Tensor = tensor._plain(tensor._cell)
-        fresh = Value(value.type, None, node).placed(tensor._cell, value.stamp)
+        fresh = Value(value.type, None, node, home=value.home).placed(tensor._cell, value.stamp)
         self._held[id(alias)] = (alias, fresh)
         return alias
 
@@ -207,6 +209,7 @@ class Trace:
                 value.sources,
                 requires_grad=True,
                 leaf=value.leaf,
+                home=value.home if cell.home is None else cell.home,
             )
         else:
             fresh = tensor._leaf_value(value.type, None, value.node)

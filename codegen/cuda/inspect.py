@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from codegen.cuda.run import compiled
+from codegen.cuda.compiled import compiled
 from codegen.cuda.source import Kernel
 from ir.errors import UnsupportedError
 
@@ -75,14 +75,8 @@ def ptx_of(kernel: Kernel, architecture: str = "sm_80") -> str:
 
 def resources_of(ptx: str, threads: int, architecture: str = "sm_80") -> Resources:
     """What ``ptxas`` says of one kernel in blocks of ``threads``."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "kernel.ptx"
-        source.write_text(ptx)
-        command = [find_ptxas(), "-v", f"-arch={architecture}", str(source), "-o", "/dev/null"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise AssertionError(f"ptxas does not take our PTX: {done.stderr.strip()}")
-    entry = done.stderr[done.stderr.rindex("Compiling entry function") :]
+    said = _assembled(ptx, architecture)
+    entry = said[said.rindex("Compiling entry function") :]
     registers = _number(r"Used (\d+) registers", entry)
     shared = _number(r"(\d+) bytes smem", entry)
     spills = _number(r"(\d+) bytes spill stores", entry) + _number(
@@ -92,6 +86,22 @@ def resources_of(ptx: str, threads: int, architecture: str = "sm_80") -> Resourc
     return Resources(
         registers, shared, stack, spills, occupancy(registers, shared, threads, architecture)
     )
+
+
+def _assembled(ptx: str, architecture: str) -> str:
+    """What ``ptxas -v`` says. One that is older than NVVM is given the version that it knows: our
+    kernels need nothing newer, and it says so if they do."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "kernel.ptx"
+        source.write_text(ptx)
+        command = [find_ptxas(), "-v", f"-arch={architecture}", str(source), "-o", "/dev/null"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    older = re.search(r"Unsupported .version ([\d.]+); current version is '([\d.]+)'", done.stderr)
+    if older and f".version {older[1]}" in ptx:
+        return _assembled(ptx.replace(f".version {older[1]}", f".version {older[2]}"), architecture)
+    if done.returncode:
+        raise AssertionError(f"ptxas does not take our PTX: {done.stderr.strip()}")
+    return done.stderr
 
 
 def occupancy(registers: int, shared: int, threads: int, architecture: str) -> float:

@@ -1,160 +1,228 @@
-"""Kernels and arrays in, one run on a CUDA device (or in Numba's simulator) out.
+"""A graph in, a program of kernels on a device out: whole steps, asked for and not waited for.
 
-The plan is ``plan.py``'s, every buffer row-major. What LAPACK computes is computed on the host
-between launches.
+The plan is the CPU's without lanes: the same clusters in the same order, every buffer row-major.
+``start`` copies arguments to places of the program's own, so that every address stays what it was
+at the last call; state is read and written where it lies. The second call with the same addresses
+records all of the step's launches as one graph, which later calls replay. What LAPACK computes is
+computed on the host between launches, so that such a step is never recorded.
 """
 
 from __future__ import annotations
 
-import importlib
-import linecache
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from codegen.calls import Call
+from codegen.cuda.binding import Binder, Binding, Launch, Region, size_of
+from codegen.cuda.compiled import compiled
 from codegen.cuda.plan import plan_cuda
-from codegen.cuda.source import MOST_BLOCKS, Kernel, emit_kernel
+from codegen.cuda.runtime import Memory, Runtime, runtime
+from codegen.cuda.source import MOST_BLOCKS, emit_kernel
 from codegen.cuda.ways import BLOCK
 from codegen.kernels import Kernels
 from codegen.nest import Buffer
+from codegen.results import OLD, Results, check_donations, plan_results
 from ir.dims import evaluate
 from ir.graph import Graph
-from ir.interpret import bind_symbols
 from ir.passes import run_passes
 
-Array = npt.NDArray[Any]
+Array: TypeAlias = npt.NDArray[Any]
+Given: TypeAlias = "Memory | Array"
+SIMULATED = 8, 2  # threads of a block and blocks of a grid, where they are Python's threads
+KEPT = 8  # bindings to sizes and addresses
+NUMBER = 64  # bytes of an argument that are compared before they are sent again
 
 
 class CudaProgram:
-    """One graph as CUDA kernels; ``block``, ``blocks``, ``warp`` are small in the simulator."""
+    """One graph as CUDA kernels, in grids of at most ``blocks`` of ``block`` threads."""
 
     def __init__(
         self,
         graph: Graph,
         donated: Mapping[int, int] | None = None,
-        block: int = BLOCK,
-        blocks: int = MOST_BLOCKS,
+        block: int | None = None,
+        blocks: int | None = None,
         warp: int = 0,
         precision: str = "float32",
+        simplified: bool = False,
+        device: Runtime | None = None,
     ) -> None:
-        self.donated, self.block, self.blocks = dict(donated or {}), block, blocks
-        self.kernels: Kernels = plan_cuda(run_passes(graph), self.donated)
+        self.runtime = device or runtime()
+        small = self.runtime.driver.simulated
+        block = block or (SIMULATED[0] if small else BLOCK)
+        self.donated, self.block = dict(donated or {}), block
+        self.blocks = blocks or (SIMULATED[1] if small else MOST_BLOCKS)
+        check_donations(graph, self.donated)
+        plain = graph if simplified else run_passes(graph)
+        self.kernels: Kernels = plan_cuda(plain, self.donated)
         self.sources = [
             emit_kernel(nest, block=block, warp=warp, precision=precision)
             for nest in self.kernels.nests
         ]
-        self._cuda = importlib.import_module("numba.cuda")
         self._compiled = [compiled(kernel) for kernel in self.sources]
+        kernels = self.kernels
+        self._results: Results = plan_results(
+            kernels.inputs, kernels.outputs, kernels.old, self.donated
+        )
+        self._binder = Binder(
+            kernels, self.sources, self._compiled, self._results, self.runtime, self.blocks
+        )
+        self._bindings: dict[Any, Binding] = {}
+        self._refused = ""
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """The outputs for ``inputs``; donated outputs are their input arrays, overwritten."""
-        env = bind_symbols([b.shape for b in self.kernels.inputs], [x.shape for x in inputs])
-        held = {
-            buffer: self._cuda.to_device(np.ascontiguousarray(x).reshape(-1))
-            for buffer, x in zip(self.kernels.inputs, inputs, strict=True)
-        }
-        calls = {call.before: [] for call in self.kernels.calls}  # type: ignore[var-annotated]
-        for call in self.kernels.calls:
-            calls[call.before].append(call)
-        for kernel, turn in self._launches(env):
-            for call in calls.pop(kernel, ()):
-                self._call_out(call, held, env)
-            self._launch(kernel, turn, held, env)
-        for rest in calls.values():
-            for call in rest:
-                self._call_out(call, held, env)
-        for source, target in self.kernels.copies:
-            held[target] = held[source]
-        return self._results(inputs, held, env)
-
-    def _launches(self, env: Mapping[str, int]) -> list[tuple[int, int]]:
-        found: list[tuple[int, int]] = []
-        at = 0
-        for loop in self.kernels.loops:
-            found += [(k, 0) for k in range(at, loop.first)]
-            turns = evaluate(loop.turns, env)
-            found += [(k, turn) for turn in range(turns) for k in range(loop.first, loop.last)]
-            at = loop.last
-        return found + [(k, 0) for k in range(at, len(self.sources))]
-
-    def _launch(self, at: int, turn: int, held: dict[Buffer, Any], env: Mapping[str, int]) -> None:
-        kernel = self.sources[at]
-        nest = self.kernels.nests[at]
-        arrays = [
-            self._memory(buffer, turn, held, env).reshape(_shape(kernel, which, env))
-            for which, buffer in enumerate(kernel.buffers)
-        ]
-        points = 1
-        for axis in nest.axes:
-            points *= evaluate(axis.extent, env)
-        if points == 0 or any(array.size == 0 for array in arrays[-len(nest.roots) :]):
-            return
-        blocks = kernel.blocks(env, self.blocks)
-        sizes = [np.int64(env[symbol]) for symbol in kernel.symbols]
-        self._compiled[at][blocks, kernel.threads](*arrays, *sizes)
-
-    def _memory(
-        self, buffer: Buffer, turn: int, held: dict[Buffer, Any], env: Mapping[str, int]
-    ) -> Any:
-        """The device memory of a buffer, flat; a row of another one inside a loop."""
-        place = self.kernels.places.get(buffer)
-        if place is None:
-            return self._whole(buffer, held, env)
-        owner, offset = place.at(turn, env)
-        size = _count(buffer, env)
-        return self._whole(owner, held, env)[offset : offset + size]
-
-    def _whole(self, buffer: Buffer, held: dict[Buffer, Any], env: Mapping[str, int]) -> Any:
-        if buffer not in held:
-            held[buffer] = self._cuda.device_array(max(1, _count(buffer, env)), buffer.dtype)
-        return held[buffer]
-
-    def _call_out(self, call: Any, held: dict[Buffer, Any], env: Mapping[str, int]) -> None:
-        arrays = {b: self._host(b, held, env) for b in call.buffers}
-        call.run(arrays.__getitem__, env)
-        result = arrays[call.result]
-        held[call.result] = self._cuda.to_device(np.ascontiguousarray(result).reshape(-1))
-
-    def _host(self, buffer: Buffer, held: dict[Buffer, Any], env: Mapping[str, int]) -> Array:
-        shape = tuple(evaluate(size, env) for size in buffer.shape)
-        flat = self._whole(buffer, held, env).copy_to_host()
-        return np.array(flat[: _count(buffer, env)]).reshape(shape)
-
-    def _results(
-        self, inputs: Sequence[Array], held: dict[Buffer, Any], env: Mapping[str, int]
-    ) -> list[Array]:
-        found = []
-        for at, (buffer, old) in enumerate(
-            zip(self.kernels.outputs, self.kernels.old, strict=True)
-        ):
-            values = inputs[old].copy() if old is not None else self._host(buffer, held, env)
-            found.append((at, values))
-        results: list[Array] = [values for _, values in found]
+        """The outputs for ``inputs``, waited for; donated outputs are their input arrays."""
+        found = [memory.read() for memory in self.start(inputs)]
         for at, into in self.donated.items():
-            np.copyto(inputs[into], results[at])
-            results[at] = inputs[into]
-        return results
+            np.copyto(inputs[into], found[at])
+            found[at] = inputs[into]
+        return found
 
+    def start(
+        self, inputs: Sequence[Given], resident: frozenset[int] = frozenset()
+    ) -> list[Memory]:
+        """Ask for one run; the outputs for ``inputs``, which nobody has waited for.
 
-def compiled(kernel: Kernel) -> Any:
-    """The kernel as Numba knows it; tracebacks show its source."""
-    file = f"<tracefuse cuda {kernel.name} {abs(hash(kernel.source)):x}>"
-    lines = kernel.source.splitlines(keepends=True)
-    linecache.cache[file] = (len(kernel.source), None, lines, file)
-    module: dict[str, Any] = {"__name__": f"tracefuse_cuda_{kernel.name}"}
-    exec(compile(kernel.source, file, "exec"), module)
-    return module[kernel.name]
+        Inputs that are ``resident`` are memories that stay where they are: donated outputs that
+        belong to them are written in place, and are these memories. All other inputs are copied.
+        """
+        with self.runtime.lock:
+            return self._start(inputs, resident)
 
+    def _start(self, inputs: Sequence[Given], resident: frozenset[int]) -> list[Memory]:
+        binding = self._bound(inputs, resident)
+        for at, given in enumerate(inputs):
+            if at not in resident:
+                self._take_in(binding, at, given)
+        if binding.graph is not None:
+            self.runtime.driver.replay(binding.graph)
+        elif binding.runs and not self.plain_because:
+            self._record(binding)
+        else:
+            self._run(binding)  # the first run of a binding loads what a recording may not load
+        binding.runs += 1
+        return [self._give_out(binding, inputs, resident, at) for at in range(len(binding.outputs))]
 
-def _shape(kernel: Kernel, which: int, env: Mapping[str, int]) -> tuple[int, ...]:
-    names = dict(zip(kernel.symbols, (env[s] for s in kernel.symbols), strict=True))
-    return tuple(int(eval(text, {}, names)) for text in kernel.shapes[which])
+    def _record(self, binding: Binding) -> None:
+        """Record the run as a graph, and run that; a driver that refuses is not asked again."""
+        driver = self.runtime.driver
+        try:
+            binding.graph = driver.record(lambda: self._run(binding))
+        except Exception as error:  # nothing has run: whatever refused, plain launches do
+            why = (str(error) or repr(error)).splitlines()[0]
+            self._refused = f"the driver does not record it ({why})"
+            self._run(binding)
+            return
+        driver.replay(binding.graph)
 
+    @property
+    def plain_because(self) -> str:
+        """Why the launches of a step are not recorded as one graph; empty where they are."""
+        if self._refused:
+            return self._refused
+        if self.kernels.calls:
+            names = {call.node.op.name for call in self.kernels.calls}
+            return f"LAPACK computes {', '.join(sorted(names))} on the host"
+        return self.runtime.driver.plain if self.sources else "there is nothing to launch"
 
-def _count(buffer: Buffer, env: Mapping[str, int]) -> int:
-    total = 1
-    for size in buffer.shape:
-        total *= evaluate(size, env)
-    return total
+    @property
+    def arenasize_of(self) -> int:
+        """The largest arena of intermediates so far."""
+        return max((binding.plan.total for binding in self._bindings.values()), default=0)
+
+    def explain(self) -> str:
+        """How a step runs on the device, for people."""
+        launches = sum(
+            isinstance(one, Launch) for b in list(self._bindings.values())[-1:] for one in b.work
+        )
+        how = f"one by one: {self.plain_because}" if self.plain_because else "as one CUDA graph"
+        return f"on {self.runtime.driver.name}: {launches} launches a step, {how}"
+
+    # -- one run ------------------------------------------------------------------------------
+
+    def _take_in(self, binding: Binding, at: int, given: Given) -> None:
+        """Copy an argument to its place; a number that is still the same is there already."""
+        block, offset = binding.where[self.kernels.inputs[at]]
+        if isinstance(given, Memory):
+            driver, size = self.runtime.driver, given.nbytes
+            driver.copy(block.raw, offset, given.on().raw, 0, size)
+            return
+        if given.nbytes <= NUMBER:
+            now = given.tobytes()
+            if binding.seen.get(at) == now:
+                return
+            binding.seen[at] = now
+        self.runtime.send(block, offset, given)
+
+    def _run(self, binding: Binding) -> None:
+        """Everything between taking in and giving out."""
+        for at, (word, source) in enumerate(self._results.starts):
+            if word == OLD:
+                self._copy(binding, self._input(binding, source), at)
+        for one in binding.work:
+            if isinstance(one, Launch):
+                function = self._compiled[one.kernel]
+                self.runtime.driver.launch(function, one.blocks, one.threads, one.arguments)
+            else:
+                self._call_out(binding, one)
+        for at, source, into in self._results.copies:
+            if into is None:
+                self._copy(binding, binding.outputs[source], at)
+            else:
+                self._move(binding, binding.outputs[source], self._input(binding, into), at)
+
+    def _input(self, binding: Binding, at: int) -> Region:
+        return binding.where[self.kernels.inputs[at]]
+
+    def _copy(self, binding: Binding, source: Region, at: int) -> None:
+        self._move(binding, source, binding.outputs[at], at)
+
+    def _move(self, binding: Binding, source: Region, target: Region, at: int) -> None:
+        """Bytes of output ``at`` from one place to another."""
+        size = size_of(binding.shapes[at], self.kernels.outputs[at].dtype)
+        if source != target:
+            self.runtime.driver.copy(target[0].raw, target[1], source[0].raw, source[1], size)
+
+    def _call_out(self, binding: Binding, call: Call) -> None:
+        arrays: dict[Buffer, Array] = {}
+        for buffer in call.buffers:
+            shape = tuple(evaluate(size, binding.env) for size in buffer.shape)
+            arrays[buffer] = np.empty(shape, buffer.dtype)
+            self.runtime.fetch(*binding.where[buffer], arrays[buffer])
+        call.run(arrays.__getitem__, binding.env)
+        self.runtime.send(*binding.where[call.result], arrays[call.result])
+
+    def _give_out(
+        self, binding: Binding, inputs: Sequence[Given], resident: frozenset[int], at: int
+    ) -> Memory:
+        """Output ``at``: state that was written in place, or a copy of the program's own."""
+        into = self.donated.get(at)
+        if into is not None and into in resident:
+            state = inputs[into]
+            assert isinstance(state, Memory)
+            state.computed()
+            return state
+        if into is not None:
+            binding.seen.pop(into, None)
+        shape, dtype = binding.shapes[at], self.kernels.outputs[at].dtype
+        source, offset = self._input(binding, into) if into is not None else binding.outputs[at]
+        size = size_of(shape, dtype)
+        made = Memory(self.runtime, shape, dtype, block=self.runtime.pool.take(size))
+        self.runtime.driver.copy(made.on().raw, 0, source.raw, offset, size)
+        return made
+
+    # -- binding to sizes and addresses -------------------------------------------------------
+
+    def _bound(self, inputs: Sequence[Given], resident: frozenset[int]) -> Binding:
+        state = {at: inputs[at].on() for at in resident}  # type: ignore[union-attr]
+        shapes = tuple(tuple(x.shape) for x in inputs)
+        address = self.runtime.driver.address
+        key = (shapes, tuple((at, address(block.raw)) for at, block in sorted(state.items())))
+        binding = self._bindings.pop(key, None) or self._binder.bind(shapes, state)
+        self._bindings[key] = binding  # the latest is the last
+        while len(self._bindings) > KEPT:
+            del self._bindings[next(iter(self._bindings))]
+        return binding

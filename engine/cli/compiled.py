@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 
+from codegen.cuda.estimate import GPUS
 from codegen.cuda.inspect import ARCHITECTURES
 from engine.cli import failure
-from engine.cli.levels import CUDA_LEVELS, LEVELS, Request
+from engine.cli.cuda_levels import CUDA_LEVELS
+from engine.cli.levels import LEVELS, Request
 from engine.creation import ones
 from engine.jit import Step, jit
 from ir.dims import Dim
@@ -26,7 +28,8 @@ LEVEL_NAMES = list(dict.fromkeys([*LEVELS, *CUDA_LEVELS]))
 @click.argument("target", metavar="FILE:FUNCTION")
 @click.option("--emit", type=click.Choice(LEVEL_NAMES), default="loops", show_default=True)
 @click.option("--target", "machine", type=click.Choice(["cpu", "cuda"]), default="cpu")
-@click.option("--arch", type=click.Choice(list(ARCHITECTURES)), default="sm_80", show_default=True)
+@click.option("--arch", type=click.Choice(list(ARCHITECTURES)), help="The GPU's own if not given.")
+@click.option("--gpu", type=click.Choice(list(GPUS)), help="Whose bounds: --emit resources.")
 @click.option("--input", "inputs", multiple=True, metavar="TYPE", help="As f32[64,1,32,32].")
 @click.option("--kernel", default="", metavar="NAME", help="Only kernels whose name contains NAME.")
 @click.option("--traceback", is_flag=True, help="Show whole tracebacks of errors.")
@@ -34,7 +37,8 @@ def command(
     target: str,
     emit: str,
     machine: str,
-    arch: str,
+    arch: str | None,
+    gpu: str | None,
     inputs: tuple[str, ...],
     kernel: str,
     traceback: bool,
@@ -49,8 +53,8 @@ def command(
     numba     each kernel as Numba source
     llvm asm  the vector kernels, as built for this CPU
 
-    With --target cuda: numba, ptx, and resources (registers, shared memory, occupancy); the
-    latter two need the extra `cuda`, and none needs a GPU.
+    With --target cuda: numba, ptx, and resources (registers, shared memory, occupancy, and the
+    least time by a GPU's data sheet); the latter two need the extra `cuda`, and none needs a GPU.
 
     FUNCTION is a jitted step or a plain function of tensors. Its arguments come from --input (one
     for each), from FUNCTION.example_inputs, or from the module's example_inputs(); what the step
@@ -63,13 +67,20 @@ def command(
         module, function = load(target)
         arguments = example_arguments(module, function, inputs)
         step = function if isinstance(function, Step) else jit(function)
-        text = levels[emit](Request(step, arguments, kernel, arch))
+        text = levels[emit](Request(step, arguments, kernel, *_gpu(arch, gpu)))
     except click.ClickException:
         raise
     except Exception as error:
         failure.report(error, traceback)
         sys.exit(1)
     click.echo(text, nl=False)
+
+
+def _gpu(arch: str | None, gpu: str | None) -> tuple[str, str]:
+    """The architecture and the GPU of it: what was given, and what follows from it."""
+    if gpu is None:
+        gpu = next(key for key, one in GPUS.items() if one.architecture == (arch or "sm_80"))
+    return arch or GPUS[gpu].architecture, gpu
 
 
 def load(target: str) -> tuple[ModuleType, Callable[..., Any]]:

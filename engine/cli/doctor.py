@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -15,6 +14,7 @@ import numpy as np
 from codegen import compile_graph, get_num_threads
 from codegen.cache import shared_cache
 from codegen.native import host
+from engine import cuda
 from engine.cli.cached import size_text, state
 from ir import make
 from ir.graph import Graph
@@ -22,7 +22,6 @@ from ir.types import F32, TensorType
 
 # features that decide how wide vectors are and whether a multiply-add is one instruction
 _FEATURES = ("avx512f", "avx512bf16", "amx-tile", "avx2", "fma", "f16c", "neon", "sve")
-_DRIVERS = ("libcuda.so.1", "libcuda.dylib", "nvcuda.dll")
 
 
 @click.command()
@@ -91,23 +90,15 @@ def _cache() -> Iterator[str]:
 
 
 def _cuda() -> Iterator[str]:
-    yield "kernels can be shown for CUDA (compile --target cuda); programs run on the CPU"
+    reason = cuda.why_not()
+    if reason:
+        yield f"no CUDA device: {reason}"
+        yield "kernels can be looked at without one (compile --target cuda)"
+    else:
+        major, minor = cuda.get_device_capability()
+        yield f"{cuda.get_device_name()}, sm_{major}{minor}: tensors and steps can go there"
     installed = _version("numba-cuda")
     yield f"numba-cuda {installed}" if installed else "numba-cuda is not installed"
-    yield _gpus()
-
-
-def _gpus() -> str:
-    """What NVIDIA's driver says, asked directly: nothing else needs to be installed."""
-    for name in _DRIVERS:
-        try:
-            library = ctypes.CDLL(name)
-        except OSError:
-            continue
-        count = ctypes.c_int()
-        failed = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(count))
-        return f"driver {name} fails (error {failed})" if failed else f"{count.value} GPU(s)"
-    return "no NVIDIA driver on this machine"
 
 
 _SECTIONS: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (

@@ -10,18 +10,13 @@ from typing import Any
 import click
 
 from codegen.compile import compile_graph, dim_slots, plan_kernels
-from codegen.cuda import Kernel, emit_kernel
-from codegen.cuda.inspect import ptx_of, resources_of
-from codegen.cuda.plan import plan_cuda
 from codegen.decisions import print_clusters
 from codegen.native import emit_asm
-from codegen.nest import Nest
 from codegen.portable import emit_source
 from codegen.printing import print_program
 from codegen.program import Program
 from codegen.schedule import Schedule
 from codegen.vector import Module
-from codegen.work import work_of
 from engine.errors import AutogradError, message
 from engine.jit import Step, batch_inputs
 from engine.program import Draft
@@ -40,6 +35,7 @@ class Request:
     arguments: tuple[Any, ...]
     kernel: str = ""
     architecture: str = "sm_80"  # of a GPU
+    gpu: str = "a100"  # whose data sheet bounds are estimated from
 
     @cached_property
     def draft(self) -> Draft:
@@ -140,59 +136,6 @@ def _contents(request: Request, mark: str) -> str:
     return "".join(f"{mark}{row}\n" for row in rows) + "\n"
 
 
-def cuda_text(request: Request) -> str:
-    """Every kernel as a ``numba.cuda`` module."""
-    return "\n\n".join(kernel.source.rstrip() for kernel in _cuda_kernels(request)) + "\n"
-
-
-def ptx_text(request: Request) -> str:
-    """Every kernel as PTX; no GPU is needed."""
-    kernels = _cuda_kernels(request)
-    return "\n".join(ptx_of(kernel, request.architecture) for kernel in kernels)
-
-
-def resources_text(request: Request) -> str:
-    """What each kernel takes of a multiprocessor, and what it moves at least."""
-    rows = [["kernel", "threads", "registers", "shared", "stack", "spills", "occupancy", "KiB"]]
-    for kernel, nest in zip(_cuda_kernels(request), _cuda_nests(request), strict=True):
-        found = resources_of(
-            ptx_of(kernel, request.architecture), kernel.threads, request.architecture
-        )
-        moved = work_of(nest, {}).bytes / 1024 if not kernel.symbols else float("nan")
-        cells = [kernel.threads, found.registers, found.shared, found.stack, found.spills]
-        rows.append([kernel.name, *map(str, cells), f"{found.occupancy:.0%}", f"{moved:,.1f}"])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
-    return f"{request.architecture}\n" + "\n".join(lines) + "\n"
-
-
-def _cuda_nests(request: Request) -> list[Nest]:
-    draft = request.draft
-    nests = plan_cuda(run_passes(draft.graph), draft.donated).nests
-    chosen = [nest for nest in nests if request.kernel in nest.name]
-    if not chosen:
-        known = ", ".join(nest.name for nest in nests)
-        raise click.UsageError(f"no kernel has {request.kernel!r} in its name: {known}")
-    return chosen
-
-
-def _cuda_kernels(request: Request) -> list[Kernel]:
-    return [emit_kernel(nest) for nest in _cuda_nests(request)]
-
-
-CUDA_LEVELS: Mapping[str, Callable[[Request], str]] = {
-    "numba": cuda_text,
-    "ptx": ptx_text,
-    "resources": resources_text,
-}
 LEVELS: Mapping[str, Callable[[Request], str]] = {
     "graph": graph_text,
     "grad": grad_text,

@@ -49,7 +49,8 @@ def _unknown(found: Any) -> TypeError:
 def _stacked(items: Sequence[Tensor]) -> Tensor:
     """``stack``; in one copy where no history has to be kept."""
     same = len({(item.dtype, tuple(item.shape)) for item in items}) == 1
-    if modes.trace is not None or not same or any(item.requires_grad for item in items):
+    kept = any(item.requires_grad or item.is_cuda for item in items)
+    if modes.trace is not None or not same or kept:
         return stack(list(items))
     return from_numpy(np.stack([item.numpy() for item in items]))
 

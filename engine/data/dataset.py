@@ -63,7 +63,11 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
     def take(self, indices: Indices) -> list[Tensor]:
         """The rows of ``indices``, all at once, in memory of their own."""
-        return [from_numpy(t.detach().numpy().take(indices, 0)) for t in self.tensors]
+        return [self._rows(t.detach(), indices) for t in self.tensors]
+
+    def _rows(self, tensor: Tensor, indices: Indices) -> Tensor:
+        rows = from_numpy(tensor.cpu().numpy().take(indices, 0))
+        return rows.to(tensor.device) if tensor.is_cuda else rows
 
     def columns(self) -> list[Column]:
         """The dtype and the row shape of each tensor."""
@@ -144,7 +148,7 @@ class ConcatDataset(Dataset[T_co]):
             start = self.cumulative_sizes[home - 1] if home else 0
             part = self.datasets[home].take(indices[rows] - start)
             for column, values in zip(out, part, strict=True):
-                column[rows] = values.numpy()
+                column[rows] = values.cpu().numpy()
         return [from_numpy(column) for column in out]
 
 

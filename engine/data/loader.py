@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.data.collate import default_collate, default_convert
 from engine.data.dataset import IterableDataset, items_of, takes
+from engine.data.pinning import pinned
 from engine.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -30,8 +31,8 @@ class DataLoader:
 
     Differences: workers are threads (``num_workers`` of them fetch ``prefetch_factor`` batches
     each ahead of the caller), so a dataset needs no pickling and ``__getitem__`` shares the
-    interpreter; ``pin_memory`` and ``in_order`` change nothing, and ``multiprocessing_context``
-    is an error. An exception in a worker is raised here as it is, with its own traceback.
+    interpreter; ``in_order`` changes nothing, and ``multiprocessing_context`` is an error. An
+    exception in a worker is raised here as it is, with its own traceback.
 
     Differs from PyTorch: the same seed shuffles in another order; workers are threads, not
     processes.
@@ -132,6 +133,17 @@ class DataLoader:
 
     def _fetcher(self, dataset: Any) -> Callable[[Any], Any]:
         """A function from indices to a batch (or ``END``), for one pass over ``dataset``."""
+        fetch = self._plain_fetcher(dataset)
+        if not self.pin_memory:
+            return fetch
+
+        def fetch_pinned(at: Any) -> Any:
+            batch = fetch(at)
+            return batch if batch is END else pinned(batch)
+
+        return fetch_pinned
+
+    def _plain_fetcher(self, dataset: Any) -> Callable[[Any], Any]:
         if self.streamed:
             return self._stream(iter(dataset))
         if self.batch_sampler is None:

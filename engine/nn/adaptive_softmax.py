@@ -106,7 +106,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if modes.trace is not None:
             modes.trace.check(target, rule)
         else:
-            rule(target.detach().numpy())
+            rule(target.detach().cpu().numpy())
 
     def log_prob(self, input: Tensor) -> Tensor:
         """The log-probabilities of all classes: [n, in_features] -> [n, n_classes]."""

@@ -17,6 +17,7 @@ from engine.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, Stati
 from engine.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 from engine.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from engine.tensor import Tensor
+from ir.dims import evaluate
 
 
 class LazyModuleMixin(Module):
@@ -74,9 +75,9 @@ def _become_plain(module: Any, args: Any, kwargs: Any) -> None:
 
 def _size(input: Tensor, axis: int) -> int:
     """A size of the first input, which is known even inside a trace."""
-    array, value = input._cell.array, input._value
-    size: Any = value.type.shape[axis] if array is None and value else None
-    return int(array.shape[axis] if array is not None else size)
+    type_, value = input._cell.type, input._value
+    size: Any = value.type.shape[axis] if type_ is None and value else None
+    return evaluate(type_.shape[axis], {}) if type_ is not None else int(size)
 
 
 class LazyLinear(LazyModuleMixin, Linear):

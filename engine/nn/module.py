@@ -17,14 +17,15 @@ from engine.guards import bump_module_epoch
 from engine.modes import modes, no_grad
 from engine.nn import state
 from engine.nn.hooks import Hooked, Hooks
-from engine.nn.parameter import Buffer, Parameter
+from engine.nn.parameter import Buffer, Parameter, owned
+from engine.nn.placed import Placed
 from engine.tensor import Tensor
 
 M = TypeVar("M", bound="Module")
 _MISSING = object()
 
 
-class Module(Hooked):
+class Module(Hooked, metaclass=Placed):
     """A part of a network: subclass it, assign parts in ``__init__``, write ``forward``.
 
     >>> class Net(nn.Module):
@@ -125,6 +126,8 @@ class Module(Hooked):
         self._check_name(name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}'")
+        if tensor is not None:
+            owned(tensor)
         (self._transient.discard if persistent else self._transient.add)(name)
         if self._buffers.get(name, _MISSING) is not tensor:
             self._buffers[name] = tensor
@@ -294,7 +297,15 @@ class Module(Hooked):
                     param.grad = param.grad.detach().zero_()
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
-        """Cast floating parameters and buffers to a dtype; the one device is 'cpu'."""
+        """Cast floating parameters and buffers to a dtype, move all of them to a device, or both.
+
+        The module itself is changed, and its parameters stay the same objects, so that optimizers
+        keep them; their slots follow at the next step. RuntimeError, with the reason, for a device
+        that is not there.
+
+        >>> nn.Linear(2, 3).to("cpu").weight.device
+        device(type='cpu')
+        """
         state.convert(self, *args, **kwargs)
         return self
 
@@ -319,8 +330,12 @@ class Module(Hooked):
         return self.to(dst_type)
 
     def cpu(self: M) -> M:
-        """The module itself: there is one device."""
-        return self
+        """Move all parameters and buffers to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self: M, device: Any = None) -> M:
+        """Move all parameters and buffers to the GPU; RuntimeError where there is none."""
+        return self.to("cuda" if device is None else device)
 
     def state_dict(
         self,

@@ -7,7 +7,14 @@ from typing import Any
 from engine.creation import empty
 from engine.errors import EngineError
 from engine.modes import modes
+from engine.moving import settled
+from engine.storage import CPU
 from engine.tensor import Tensor
+
+
+def owned(x: Tensor) -> Tensor:
+    """``x``, which a module keeps: on the default device, if nobody has said where."""
+    return settled(x, modes.home) if x._cell.home is None and x._cell.type is not None else x
 
 
 class Buffer(Tensor):
@@ -17,7 +24,7 @@ class Buffer(Tensor):
     """
 
     def __init__(self, data: Tensor, *, persistent: bool = True) -> None:
-        super().__init__(data.detach()._cell, None, False)
+        super().__init__(owned(data.detach())._cell, None, False)
         self.persistent = persistent
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:
@@ -37,7 +44,7 @@ class Parameter(Tensor):
     """
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
-        super().__init__(data.detach()._cell, None, requires_grad)
+        super().__init__(owned(data.detach())._cell, None, requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         if id(self) not in memo:
@@ -61,7 +68,8 @@ class Uninitialized(Tensor):
         """
         outer, modes.trace = modes.trace, None
         try:
-            self.data = empty(tuple(shape), dtype=self.dtype if dtype is None else dtype)
+            kind = self.dtype if dtype is None else dtype
+            self.data = empty(tuple(shape), dtype=kind, device=device or CPU)
         finally:
             modes.trace = outer
         self.__class__ = self.cls_to_become  # type: ignore[assignment]

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.creation import from_numpy
-from engine.device import names_device, refuse_others
+from engine.device import home_of, names_device
 from engine.dtypes import as_dtype
 from engine.errors import ShapeError
 from engine.guards import bump_module_epoch
 from engine.modes import no_grad
+from engine.moving import moved
 from engine.nn.functional.checks import misfit
 from engine.nn.parameter import is_lazy
 from engine.tensor import Tensor
@@ -158,28 +159,37 @@ def _refused(module: Any, problems: list[str]) -> ShapeError:
 
 
 def convert(module: Any, *args: Any, **kwargs: Any) -> None:
-    """Cast floating parameters and buffers in place; accepts ``.to``'s spellings."""
+    """Cast floating parameters and buffers, or move them all; accepts ``.to``'s spellings."""
     given = [*args, *(kwargs[k] for k in ("device", "dtype", "tensor") if k in kwargs)]
-    dtype = None
+    dtype = home = None
     for value in given:
         if isinstance(value, Tensor):
-            dtype = value.dtype
+            dtype, home = value.dtype, value.value.home
         elif isinstance(value, bool) or value is None:
             continue  # non_blocking, copy
-        elif names_device(value):
-            refuse_others(str(value))
+        elif names_device(value) or type(value) is int:
+            home = home_of(value)
         else:
             dtype = as_dtype(value)
-    if dtype is None:
+    if dtype is None and home is None:
         return
-    if not is_float(dtype):
+    if dtype is not None and not is_float(dtype):
         raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got {dtype}")
     for _, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if is_float(tensor.dtype) and tensor.dtype != dtype:
-            tensor.data = tensor.detach().to(dtype)
+        if is_lazy(tensor):
+            continue
+        new = _converted(tensor.detach(), dtype, home)
+        if new._cell is not tensor._cell:
+            tensor.data = new
             if tensor.grad is not None:
-                tensor.grad = tensor.grad.to(dtype)
+                tensor.grad = _converted(tensor.grad, dtype, home)
     bump_module_epoch()
+
+
+def _converted(tensor: Tensor, dtype: Any, home: str | None) -> Tensor:
+    if dtype is not None and is_float(tensor.dtype) and tensor.dtype != dtype:
+        tensor = tensor.to(dtype)
+    return tensor if home is None else moved(tensor, home)
 
 
 def describe(module: Any) -> str:
@@ -207,7 +217,7 @@ def _as_array(name: str, value: Any, problems: list[str]) -> Any:
         problems.append(f"{name} is an uninitialized tensor; call its module first.")
         return None
     if isinstance(value, Tensor):
-        return value.detach().numpy()
+        return value.detach().cpu().numpy()
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):

@@ -80,7 +80,7 @@ def _fitting(number: Any, param: Tensor, name: str, value: Any, make: Any) -> An
     if make is None:
         return _adopted(value, param, name)
     own = make()
-    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    array = value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     if array.shape != tuple(own.shape):
         raise misfit(
             f"optimizer state '{name}' of parameter {number} has shape {list(array.shape)}, "
@@ -96,7 +96,7 @@ def _adopted(value: Any, param: Tensor, name: str) -> Any:
         return [_adopted(item, param, name) for item in value]
     if value is None or isinstance(value, int | float | str):
         return value
-    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    array = value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     cast = is_float(array.dtype) and name != "step"
     return Tensor._from_array(np.array(array, param.dtype if cast else array.dtype))
 

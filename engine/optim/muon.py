@@ -68,7 +68,7 @@ class Muon(Optimizer):
 
     def has_moved(self, param: Tensor, group: Group) -> bool:
         buffer = self.state[param].get("momentum_buffer")
-        return buffer is None or bool(buffer.numpy().any())
+        return buffer is None or bool(buffer.cpu().numpy().any())
 
     def update(self, param: Tensor, grad: Tensor, slots: Slots, group: Group) -> None:
         momentum, buffer = self.number(group, "momentum"), slots["momentum_buffer"]

@@ -94,7 +94,7 @@ class SGD(Optimizer):
         if group["dampening"] and param in self._started:
             return bool(self._started[param].item())
         buffer = self.state[param].get("momentum_buffer")
-        return buffer is None or bool(buffer.numpy().any())
+        return buffer is None or bool(buffer.cpu().numpy().any())
 
     def _restart(self, param: Tensor, group: Group, loaded: Slots) -> None:
         super()._restart(param, group, loaded)

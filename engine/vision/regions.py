@@ -59,7 +59,7 @@ def _weights(start: Tensor, length: Tensor, parts: int, size: int, ratio: int) -
     """
     part = length / parts
     count = _samples(part, ratio)
-    most = ratio if ratio > 0 else int(count.numpy().max(initial=1))
+    most = ratio if ratio > 0 else int(count.cpu().numpy().max(initial=1))
     sample = from_numpy(np.arange(most).astype(start.dtype))
     offset = from_numpy(np.arange(parts).astype(start.dtype))
     inside = (sample + 0.5) / count.clamp(min=1).unsqueeze(-1)

@@ -48,9 +48,10 @@ def _suppressed(
     if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.ndim != 1 or len(scores) != len(boxes):
         given = f"{list(boxes.shape)} and {list(scores.shape)}"
         raise _misfit(f"{name} takes boxes [n, 4] and scores [n], not {given}")
-    corners = boxes.detach().numpy()
-    labels = np.zeros(len(corners), np.int64) if classes is None else classes.detach().numpy()
-    return from_numpy(_keep(corners, scores.detach().numpy(), labels, threshold))
+    corners = boxes.detach().cpu().numpy()
+    labels = np.zeros(len(corners), np.int64) if classes is None else classes.detach().cpu().numpy()
+    kept = _keep(corners, scores.detach().cpu().numpy(), labels, threshold)
+    return from_numpy(kept).to(boxes.device)
 
 
 def _keep(corners: Array, scores: Array, labels: Array, threshold: float) -> Array:

@@ -190,6 +190,13 @@ def test_compile_runs_nothing_of_the_step(script: Path) -> None:
         ("train.py:plain", ("--input", "q8[3]"), 2, "is no type"),
         ("train.py:plain", ("--input", "f32[N]"), 2, "sizes are numbers"),
         ("train.py:plain", ("--input", "f32[3]", "--emit", "grad"), 1, "hint: return a loss"),
+        ("train.py:step", ("--target", "cuda", "--emit", "asm"), 2, "emits numba, ptx, resources"),
+        (
+            "train.py:step",
+            ("--target", "cuda", "--emit", "numba", "--kernel", "zz"),
+            2,
+            "no kernel",
+        ),
     ],
 )
 def test_compile_says_what_is_wrong(
@@ -204,6 +211,27 @@ def test_compile_says_what_is_wrong(
     done = call("compile", target, *options)
     assert done.exit_code == code
     assert says in done.stderr
+
+
+def test_compile_shows_cuda_kernels_without_a_gpu(script: Path) -> None:
+    shown = call("compile", f"{script}:step", "--target", "cuda", "--emit", "numba").stdout
+    assert "@cuda.jit" in shown
+    assert "from numba import cuda" in shown
+
+
+def test_resources_come_with_bounds_by_a_data_sheet(script: Path) -> None:
+    pytest.importorskip("numba_cuda", reason="PTX needs NVVM: pip install 'tracefuse[cuda]'")
+    done = call("compile", f"{script}:value", "--target", "cuda", "--emit", "resources")
+    if "no ptxas" in done.stderr or "no PTX" in done.stderr:
+        pytest.skip(done.stderr)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "sm_80"
+    assert lines[1].split()[-4:] == ["KiB", "bound", "us", "by"]
+    assert "on A100" in lines[-1]
+    options = ("--target", "cuda", "--emit", "resources", "--gpu", "h100")
+    other = call("compile", f"{script}:value", *options)
+    assert other.stdout.startswith("sm_90\n")
+    assert "on H100" in other.stdout
 
 
 # -- doctor and cache --------------------------------------------------------------------------

@@ -202,7 +202,8 @@ AGREE = "Every name that both have, by scope:"
 GENERAL = """\
 In general:
 
-- No complex, quantized, sparse or nested tensors. The device is the CPU; there is no CUDA yet.
+- No complex, quantized, sparse or nested tensors. Devices are `cpu` and one GPU,
+  `cuda`, on which jitted steps run; op by op its tensors are computed on the host.
 - Random streams differ: the same seed draws other numbers than PyTorch's.
 - Inside a jitted step a write through a view is an error (`x[1].add_(1)`, `x[1] += 1`); write
   `x[1] = x[1] + 1`. Outside, views share memory as in PyTorch.

@@ -125,7 +125,7 @@ def _padded(targets: Tensor, sizes: Tensor) -> Tensor:
     if targets.ndim == 2:
         return targets.long()
     known = modes.trace is None and sizes.numel()
-    longest = int(sizes.numpy().max()) if known else targets.shape[0]
+    longest = int(sizes.cpu().numpy().max()) if known else targets.shape[0]
     total = targets.shape[0]
     if longest == 0 or total == 0:
         return zeros(sizes.shape[0], 0, dtype="int64")
@@ -151,9 +151,9 @@ def _check(log_probs: Tensor, targets: Tensor, steps: Tensor, sizes: Tensor, bla
         raise misfit(f"ctc_loss takes integer targets, not {targets.dtype}", "call .long()")
     if modes.trace is not None:
         return
-    if (steps.numpy() > time).any() or (steps.numpy() < 0).any():
+    if (steps.cpu().numpy() > time).any() or (steps.cpu().numpy() < 0).any():
         raise misfit(f"ctc_loss: input_lengths outside 0 to {time}")
-    if targets.ndim == 2 and (sizes.numpy() > targets.shape[1]).any():
+    if targets.ndim == 2 and (sizes.cpu().numpy() > targets.shape[1]).any():
         raise misfit(f"ctc_loss: target_lengths above {targets.shape[1]}")
-    if targets.ndim == 1 and int(sizes.numpy().sum()) != targets.shape[0]:
+    if targets.ndim == 1 and int(sizes.cpu().numpy().sum()) != targets.shape[0]:
         raise misfit("ctc_loss: target_lengths do not add up to the targets")

@@ -164,7 +164,7 @@ def _check_labels(log_p: Tensor, target: Tensor, axis: int, ignore_index: int) -
     if modes.trace is not None:
         modes.trace.check(target, rule)
     else:
-        rule(target.numpy())
+        rule(target.cpu().numpy())
 
 
 def _check_range(

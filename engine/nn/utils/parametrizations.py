@@ -237,7 +237,7 @@ def _orthonormal(A: Tensor) -> Tensor:
 
 def _reflectors(Q: Tensor) -> Tensor:
     """LAPACK's reflections whose product is Q, signs on the diagonal; known values only."""
-    raw, tau = np.linalg.qr(Q.numpy(), mode="raw")
+    raw, tau = np.linalg.qr(Q.cpu().numpy(), mode="raw")
     A = np.swapaxes(raw, -1, -2).copy()
     k = A.shape[-1]
     signs = np.sign(A[..., range(k), range(k)])
