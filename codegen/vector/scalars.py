@@ -12,6 +12,7 @@ import numpy as np
 from codegen.vector.builder import LANES, Builder, Value, element_of, vector_of
 from codegen.vector.doubles import DOUBLES
 from codegen.vector.mathematics import APPROXIMATIONS
+from codegen.vector.precise import PRECISE
 from ir.errors import UnsupportedError
 from ir.ops.elementwise import NORMAL
 from ir.ops.source import PARITY, ROTATIONS
@@ -22,6 +23,7 @@ _FLOAT_COMPARE = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt
 _INT_COMPARE = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
 _ARITHMETIC = {"add": ("fadd", "add"), "sub": ("fsub", "sub"), "mul": ("fmul", "mul")}
 _LIBM = {"exp", "log", "log1p", "expm1", "sin", "cos", "tanh", "erf", "pow", "fmod"}
+_OWN = {vector_of("float"): APPROXIMATIONS, vector_of("double"): DOUBLES | PRECISE}
 _INTRINSIC = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil"}
 
 
@@ -227,7 +229,7 @@ def threefry(b: Builder, k0: Value, k1: Value, position: Value) -> Value:
 def _transcendental(b: Builder, op: str, args: Sequence[Value], source: DType) -> Value:
     """Our own polynomial for vectors where there is one; libm lane by lane elsewhere."""
     x = args[0]
-    own = {vector_of("float"): APPROXIMATIONS, vector_of("double"): DOUBLES}.get(x.type, {})
+    own = _OWN.get(x.type, {})
     if op in own:
         return own[op](b, *args)
     name = op + ("f" if source.itemsize == 4 else "")

@@ -20,6 +20,7 @@ BOUNDS = {"exp": 1.5, "log": 1.5, "tanh": 2.0, "erf": 2.0}
 BOUNDS |= {"expm1": 1.5, "log1p": 1.5, "sin": 2.0, "cos": 2.0}
 DOUBLE_BOUNDS = {"exp": 1.5, "expm1": 2.0, "log": 1.0, "log1p": 1.0, "tanh": 3.0}
 DOUBLE_BOUNDS |= {"sin": 1.0, "cos": 1.0}
+POW_BOUND, ERF_BOUND = 1.5, 1.5
 SEAMS = (
     0.0,
     0.3466,
@@ -42,6 +43,7 @@ SEAMS = (
     8192.0,
     2.0**20,
 )
+ERF_SEAMS = (2.0**-28, 0.84375, 1.25, 1 / 0.35, 5.9, 6.0)
 EXACT = {name: getattr(np, name, None) for name in BOUNDS} | {"erf": np.vectorize(math.erf)}
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38)
 
@@ -165,3 +167,63 @@ def test_gelu_over_the_whole_range(name, bound):
     error = np.abs(found[sound] - exact[sound]) / np.maximum(unit, 2.0**-149)
     worst = int(error.argmax())
     assert error[worst] <= bound, f"{name}({values[sound][worst]!r}): {error[worst]:.2f} ulp"
+
+
+def run64(name: str, *arrays: np.ndarray) -> np.ndarray:
+    """A float64 op on vectors."""
+    inputs = tuple(
+        make.input_node(TensorType(F64, a.shape), f"x{at}") for at, a in enumerate(arrays)
+    )
+    (found,) = compile_graph(Graph(inputs, (make.apply(name, *inputs),))).run(list(arrays))
+    return found
+
+
+def worst(found: np.ndarray, exact: np.ndarray, *arrays: np.ndarray) -> tuple[float, object]:
+    """The largest error in ulp of what is finite, and where; ``exact`` is long double."""
+    rounded = exact.astype(np.float64)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(rounded))
+    ends = np.isinf(rounded) | np.isinf(found) | (rounded == 0)
+    edge = ends & (np.abs(exact) > np.finfo(np.float64).max / 1.001)  # it may round either way
+    np.testing.assert_array_equal(found[ends & ~edge], rounded[ends & ~edge])
+    np.testing.assert_array_equal(np.signbit(found[ends]), np.signbit(rounded[ends]))
+    sound = np.isfinite(rounded) & np.isfinite(found)
+    _, exponent = np.frexp(exact[sound])
+    unit = np.maximum(np.ldexp(np.longdouble(1), exponent - 53), np.longdouble(2) ** -1074)
+    error = np.abs(found[sound].astype(np.longdouble) - exact[sound]) / unit
+    at = int(error.argmax())
+    return float(error[at]), tuple(array[sound][at] for array in arrays)
+
+
+def test_erf_in_float64():
+    """Against the C library's, which is within an ulp of the truth itself."""
+    rng = np.random.default_rng(0)
+    seams = np.concatenate([np.float64(s).view(np.int64) + np.arange(-300, 300) for s in ERF_SEAMS])
+    spread = [rng.uniform(-reach, reach, 2**16) for reach in (1e-3, 1.0, 3.0, 7.0, 1e3)]
+    special = np.array([*SPECIAL, 5e-324, -5e-324, 1e-310, 1.7e308])
+    x = np.concatenate([seams.view(np.float64), -seams.view(np.float64), *spread, special])
+    exact = np.vectorize(math.erf, otypes=[np.float64])(x)
+    error, where = worst(run64("erf", x), exact.astype(np.longdouble), x)
+    print(f"erf, float64: {error:.3f} ulp at {where}")
+    assert error <= ERF_BOUND, f"erf{where}: {error:.3f} ulp"
+    found = run64("erf", np.array([0.0, -0.0] * 8))
+    np.testing.assert_array_equal(np.signbit(found), [False, True] * 8)
+
+
+def test_pow_in_float64():
+    """Against the C library's power of long doubles; far exponents, bases near one, denormals."""
+    if np.finfo(np.longdouble).nmant < 60:
+        pytest.skip("long double is no wider than float64 here")
+    rng = np.random.default_rng(0)
+    every = rng.integers(0, 2**64, (2, 2**17), dtype=np.uint64, endpoint=False).view(np.float64)
+    near = np.stack([rng.uniform(0, 20, 2**17), rng.uniform(-200, 200, 2**17)])
+    whole = np.stack([rng.uniform(-20, 20, 2**16), np.rint(rng.uniform(-200, 200, 2**16))])
+    one = np.stack([1 + rng.uniform(-1e-6, 1e-6, 2**16), rng.uniform(-6e8, 6e8, 2**16)])
+    ends = np.stack([rng.uniform(0, 1e-300, 2**14), rng.uniform(-1, 1.05, 2**14)])
+    special = np.array([*SPECIAL, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5, 5e-324, 2.0**60])
+    pairs = np.stack([part.ravel() for part in np.meshgrid(special, special)])
+    x, y = np.concatenate([every, near, whole, one, ends, pairs], axis=1)
+    with np.errstate(all="ignore"):
+        exact = np.power(x.astype(np.longdouble), y.astype(np.longdouble))
+        error, where = worst(run64("pow", x, y), exact, x, y)
+    assert error <= POW_BOUND, f"pow{where}: {error:.3f} ulp"
+    print(f"pow, float64: {error:.3f} ulp at {where}")
