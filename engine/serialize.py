@@ -158,7 +158,8 @@ def _umask() -> int:
 
 def _header(path: Any, data: bytes) -> tuple[dict[str, Any], int]:
     """The parsed header and where the tensors' bytes begin."""
-    if data[:2] == b"PK" or data[:1] == b"\x80":
+    foreign = data[:2] == b"PK" or data[:1] == b"\x80"
+    if foreign and data[8:9] != b"{":  # the length of a header may well begin with these bytes
         raise _bad(path, "it is a pickle or zip file, such as torch.save writes")
     if len(data) < 8:
         raise _bad(path, f"it is {len(data)} bytes long, shorter than any header")

@@ -36,6 +36,16 @@ def test_foreign_safetensors_load(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found[name].numpy(), array)
 
 
+def test_headers_of_every_length_load(tmp_path: Path) -> None:
+    """A header's length is the first thing in a file: it may look like the start of a pickle."""
+    path, first = tmp_path / "model.safetensors", set()
+    for length in range(1, 257, 8):
+        save({"w" * length: engine.ones(1)}, path)
+        first.add(path.read_bytes()[0])
+        assert list(load(path)) == ["w" * length]
+    assert 0x80 in first
+
+
 def test_nested_state_keeps_its_structure(tmp_path: Path) -> None:
     model = nn.Linear(3, 2)
     opt = engine.optim.Adam(model.parameters(), lr=0.1, betas=(0.8, 0.9))

@@ -101,7 +101,9 @@ def test_an_epoch_that_fails_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--epochs", "0"], "not at least 1"),
+        (["--epochs", "many"], "many is not a whole number"),
         (["--lr", "-1"], "not a positive number"),
+        (["--lr", "fast"], "fast is not a number"),
         (["--lr", "nan"], "not a positive number"),
         (["--resume", "--out", "/nowhere/at/all"], "train without it first"),
         (["--out", __file__], "results need a folder"),
