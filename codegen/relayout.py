@@ -81,7 +81,7 @@ def wanted_orders(
         lanes = rows or _written_axis(nest)
         if order is None and lanes is not None and load.buffer.batch is None:
             order = _inner_order(nest, load, lanes)
-        if order is not None:
+        if order is not None and _uses(nest, load) >= 1:  # not for one row of many
             found[node] = order
     return found
 

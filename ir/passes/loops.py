@@ -2,7 +2,8 @@
 
 Differentiation makes a second scan over the same body that hands out more of its values: two
 scans whose bodies share their input nodes, fed alike, become one. What no one reads of a scan is
-no longer computed by it, and a carry of which only the last value is read keeps no history.
+no longer computed by it, and a carry of which only the last value is read keeps no history. What is
+carried on as well as handed out is stored once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from ir import make
 from ir.dims import Size
 from ir.graph import Graph, Node, toposort, with_inputs
+from ir.loops import rows_after
 from ir.ops.loop import Body
 from ir.passes.rewrite import with_nodes
 
@@ -71,7 +73,29 @@ def loops(graph: Graph) -> Graph:
     """Scans of one body are merged; results that nobody reads are dropped."""
     if all(node.op.name != "scan" for node in graph.nodes):
         return graph
-    return _prune(_merge(graph))
+    return _prune(_merge(_from_histories(graph)))
+
+
+def _from_histories(graph: Graph) -> Graph:
+    """What a turn both carries on and hands out is read from the carry's history."""
+    given, new = set(graph.outputs), dict[Node, Node]()
+    for node in graph.nodes:
+        made = with_inputs(node, [new[source] for source in node.inputs])
+        if node.op.name == "item" and node not in given:
+            made = _history_of(made)
+        new[node] = made
+    return with_nodes(graph, new)
+
+
+def _history_of(item: Node) -> Node:
+    """The rows of a history that equal a loop's output; the item itself where there are none."""
+    kind, inner = _place(item)
+    (scan,) = item.inputs
+    loop = _parts(scan)
+    for carry, (_, after, keep) in loop.carries.items():
+        if kind == "output" and after is inner and keep:
+            return rows_after(_item(scan, ("carry", carry)), loop.reverse)
+    return item
 
 
 def _parts(node: Node) -> _Loop:

@@ -198,3 +198,21 @@ def test_a_carry_that_changes_its_type_is_refused():
     body, _ = close_body([state], [make.cast(state, I64)])
     with pytest.raises(OpError, match="types and shapes must stay"):
         scan(body, 1, 0, [start], 2)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_what_is_carried_and_handed_out_is_stored_once(reverse):
+    x = make.input_node(TensorType(F64, (TURNS, WIDE)), "x")
+    start = make.input_node(TensorType(F64, (WIDE,)), "start")
+    state, slice_ = (make.input_node(start.type, name) for name in ("state", "slice"))
+    after = make.apply("tanh", make.add(state, slice_))
+    body, _ = close_body([state, slice_], [after, after])
+    results = scan(body, 1, 1, [start, x], TURNS, reverse)
+    graph = Graph((x, start), (make.exp(item(results, 1)), make.sum(item(results, 0), (0, 1))))
+    done = run_passes(graph)
+    (loop,) = (node for node in done.nodes if node.op.name == "scan")
+    assert len(loop.attrs["body"].graph.outputs) == loop.attrs["carries"]
+    rng = np.random.default_rng(0)
+    given = [rng.standard_normal(node.shape) for node in graph.inputs]
+    for found, wanted in zip(interpret(done, given), interpret(graph, given), strict=True):
+        np.testing.assert_array_equal(found, wanted)
