@@ -7,7 +7,11 @@ no test reads what an earlier run (or the user's own programs) left behind.
 import atexit
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +22,22 @@ atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the stored sources")
+
+
+@pytest.fixture(scope="session")
+def passes_simulated() -> Callable[[Iterable[Path]], None]:
+    """Runs files of tests in a process whose Numba simulates CUDA, and asserts that they pass."""
+
+    def run(files: Iterable[Path]) -> None:
+        options = ["-q", "-p", "no:cacheprovider", "-x"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *map(str, sorted(files))],
+            env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+        assert " passed" in done.stdout
+
+    return run

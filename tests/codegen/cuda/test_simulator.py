@@ -1,20 +1,7 @@
-"""The tests of ``simulated.py`` in, run in a process whose Numba simulates CUDA, their end out."""
+"""The tests of ``simulated.py``, where Numba simulates CUDA."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 
-def test_every_op_and_network_in_the_simulator():
-    file = Path(__file__).with_name("simulated.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x", str(file)]
-    done = subprocess.run(
-        command,
-        env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert " passed" in done.stdout
+def test_every_op_and_network_in_the_simulator(passes_simulated):
+    passes_simulated([Path(__file__).with_name("simulated.py")])
