@@ -37,18 +37,14 @@ def batch_norm(
     view = (1, channels, *(1,) * (input.ndim - 2))
     axes = (0, *range(2, input.ndim))
     if training or running_mean is None or running_var is None:
-        mean = input.mean(axes)
-        centred = input - mean.reshape(view)
-        var = (centred * centred).mean(axes)
         if training and running_mean is not None and running_var is not None:
-            _follow(input, running_mean, running_var, mean, var, momentum)
+            _follow(input, running_mean, running_var, axes, momentum)
+        out = _standardised(input, axes, eps)
+        out = out if weight is None else out * weight.reshape(view)
     else:
-        mean, var = running_mean, running_var
-        centred = input - mean.reshape(view)
-    scale = 1.0 / (var + eps).sqrt()
-    if weight is not None:
-        scale = scale * weight
-    out = centred * scale.reshape(view)
+        scale = 1.0 / (running_var + eps).sqrt()
+        scale = scale if weight is None else scale * weight
+        out = (input - running_mean.reshape(view)) * scale.reshape(view)
     return out if bias is None else out + bias.reshape(view)
 
 
@@ -62,8 +58,7 @@ def _follow(
     input: Tensor,
     running_mean: Tensor,
     running_var: Tensor,
-    mean: Tensor,
-    var: Tensor,
+    axes: Sequence[int],
     momentum: float | Tensor,
 ) -> None:
     """Move the running statistics towards the batch's."""
@@ -76,8 +71,11 @@ def _follow(
             hint="the variance of one value says nothing; use a larger batch, or model.eval()",
         )
     with no_grad():
-        unbiased = var.detach() * count / (count - 1)
-        running_mean.copy_(running_mean * (1 - momentum) + mean.detach() * momentum)
+        x = input.detach()
+        mean = x.mean(axes, True)
+        var = ((x - mean) * (x - mean)).mean(axes)
+        unbiased = var * count / (count - 1)
+        running_mean.copy_(running_mean * (1 - momentum) + mean.reshape(-1) * momentum)
         running_var.copy_(running_var * (1 - momentum) + unbiased * momentum)
 
 
