@@ -26,6 +26,7 @@ class Cluster:
     reason: str = ""
     alone: Node | None = None  # a scan or a call-out: nothing joins it
     phases: dict[Axis, int] = field(default_factory=dict)  # an axis counts every so many elements
+    blocks: dict[Node, tuple[int, int]] = field(default_factory=dict)  # put together along an axis
     group: int = 0  # of its nodes: clusters of one group do not take in another one's
     rows: Rows | None = None  # what lies along each point, where reductions make the point
 

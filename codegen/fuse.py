@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from codegen.again import is_cheaper_again, operands_of
+from codegen.blocks import blocks_of
 from codegen.cluster import Cluster, Places, rows_of
 from codegen.index import ZERO, Axis, of_axis
 from codegen.lower import Lowering, overlaps
@@ -285,7 +286,7 @@ class Fusion:
         sources = self._sources(node)
         inside = [s for s in sources if s in cluster.members]
         late = [s for s in sources if s not in cluster.members and self.home[s] == number]
-        if not inside or late:
+        if not inside or late or any(source in cluster.blocks for source in inside):
             return False
         places = cluster.members[inside[0]]
         if node.op.family == "elementwise":
@@ -323,6 +324,12 @@ class Fusion:
     def _join_light(self, node: Node) -> None:
         """Store a light node: in a cluster over the same shape that may still grow, or its own."""
         number = self.home[node]
+        found = blocks_of(self.clusters[number], node) if number >= 0 else None
+        if found is not None and self._same_group(self.clusters[number], node):
+            cluster = self.clusters[number]
+            self._add(cluster, node, tuple(a if a.extent != 1 else None for a in cluster.axes))
+            cluster.blocks[node] = found
+            return
         for cluster in reversed(self.clusters[max(number, 0) :]):
             grown = cluster.core or cluster.alone is not None
             if grown or cluster.shape != node.shape or cluster.number == number:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product as combinations
 
 from codegen.batch import batch_axes
+from codegen.blocks import block_points
 from codegen.calls import Call
 from codegen.cluster import Cluster
 from codegen.fuse import Fusion, fuse
@@ -184,6 +185,7 @@ class _Planner:
         target = targets.get(node)
         if target is None:
             lanes = None if node in self.fusion.outputs else self._lanes(node)
+            lanes = None if lanes == cluster.blocks.get(node, (None,))[0] else lanes
             name = node.op.name if node.op.family != "movement" else "t"
             self.buffers[node] = self._buffer(name, node, lanes)
             return
@@ -366,6 +368,8 @@ def _is_along(cluster: Cluster, node: Node) -> bool:
 
 def _points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
     """Where the elements of ``node`` lie that one point of the kernel computes."""
+    if node in cluster.blocks:
+        return block_points(cluster, node)
     found: list[tuple[Index, ...]] = []
     for phases in combinations(*(range(by) for by in cluster.phases.values())):
         first = dict(zip(cluster.phases, phases, strict=True))
