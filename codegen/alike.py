@@ -80,6 +80,7 @@ def makeup(
         cluster.axes,
         cluster.reason,
         tuple(cluster.phases.items()),
+        tuple((numbers.get(node), block) for node, block in cluster.blocks.items()),
         cluster.rows.within if cluster.rows else None,
         tuple(numbers.get(node) for node in cluster.core),
         tuple(numbers[node] for node in stored),

@@ -28,6 +28,7 @@ class Cluster:
     reason: str = ""
     alone: Node | None = None  # a scan or a call-out: nothing joins it
     phases: dict[Axis, int] = field(default_factory=dict)  # an axis counts every so many elements
+    blocks: dict[Node, tuple[int, int]] = field(default_factory=dict)  # put together along an axis
     group: int = 0  # of its nodes: clusters of one group do not take in another one's
     rows: Rows | None = None  # what lies along each point, where reductions make the point
 
@@ -93,6 +94,8 @@ def is_along(cluster: Cluster, node: Node) -> bool:
 
 def points_of(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
     """Where the elements of ``node`` lie that one point of the kernel computes."""
+    if node in cluster.blocks:
+        return _block_points(cluster, node)
     found: list[tuple[Index, ...]] = []
     for phases in combinations(*(range(by) for by in cluster.phases.values())):
         first = dict(zip(cluster.phases, phases, strict=True))
@@ -105,6 +108,14 @@ def points_of(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
             )
         )
     return found
+
+
+def _block_points(cluster: Cluster, node: Node) -> list[tuple[Index, ...]]:
+    """Where the elements of every block lie that one point of the kernel computes."""
+    at, count = cluster.blocks[node]
+    index = [ZERO if place is None else of_axis(place) for place in cluster.members[node]]
+    starts = [add(index[at], block * cluster.shape[at]) for block in range(count)]
+    return [(*index[:at], start, *index[at + 1 :]) for start in starts]
 
 
 def title_of(cluster: Cluster) -> str:

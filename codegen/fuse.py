@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from codegen.again import is_cheaper_again, operands_of
+from codegen.blocks import blocks_of
 from codegen.cluster import Cluster, Places, moved, rows_of
-from codegen.index import ZERO, Axis, of_axis
-from codegen.lower import Lowering
-from codegen.nest import Buffer, Load, Reduce, walk
+from codegen.index import Axis
+from codegen.own_row import reads_own_row
 from codegen.patterns import (
     crop_of,
     fills_rim,
@@ -245,29 +245,11 @@ class Fusion:
         if not reduces and node.op.family != "elementwise":
             return False
         places = cluster.members[cluster.core[0]] if reduces else rows.places(cluster)
-        if not self._reads_own_row(cluster, node, places):
+        if not reads_own_row(self, cluster, node, places):
             return False
         self._add(cluster, node, places)
         if reduces:
             cluster.core.append(node)
-        return True
-
-    def _reads_own_row(self, cluster: Cluster, node: Node, places: Places) -> bool:
-        known = (*self.graph.inputs, *self.member)
-        probes = {n: Buffer("probe", n.dtype, n.shape) for n in known}
-        assert cluster.rows is not None
-        probe = Lowering(probes, rows={node: cluster.rows.within})
-        index = tuple(ZERO if p is None else of_axis(p) for p in places)
-        owner = {buffer: n for n, buffer in probes.items()}
-        for expr in walk([probe.element(node, index)]):
-            if isinstance(expr, Reduce) and expr.axes != cluster.rows.within:
-                return False
-            if isinstance(expr, Load):
-                own = cluster.members.get(owner[expr.buffer])
-                if own is None:
-                    continue
-                if expr.index != tuple(ZERO if p is None else of_axis(p) for p in own):
-                    return False
         return True
 
     def _only_pooled(self, cluster: Cluster, window: Node) -> bool:
@@ -295,7 +277,7 @@ class Fusion:
         sources = self._sources(node)
         inside = [s for s in sources if s in cluster.members]
         late = [s for s in sources if s not in cluster.members and self.home[s] == number]
-        if not inside or late:
+        if not inside or late or any(source in cluster.blocks for source in inside):
             return False
         places = cluster.members[inside[0]]
         if node.op.family == "elementwise":
@@ -325,6 +307,11 @@ class Fusion:
     def _join_light(self, node: Node) -> None:
         """Store a light node: in a cluster over the same shape that may still grow, or its own."""
         number = self.home[node]
+        found = blocks_of(self.clusters[number], node) if number >= 0 else None
+        if found is not None and self._same_group(self.clusters[number], node):
+            self._store_light(self.clusters[number], node)
+            self.clusters[number].blocks[node] = found
+            return
         tiles = node.op.name == "mix"  # large, and read by one contraction: made when it is time
         for cluster in () if tiles else reversed(self.clusters[max(number, 0) :]):
             grown = cluster.core or cluster.alone is not None
@@ -338,9 +325,12 @@ class Fusion:
             tiles = any(member.op.name == "mix" for member in cluster.members)
             if tiles or not self._same_group(cluster, node):
                 continue
-            self._add(cluster, node, tuple(a if a.extent != 1 else None for a in cluster.axes))
+            self._store_light(cluster, node)
             return
         self._start(node, "stored once for several readers")
+
+    def _store_light(self, cluster: Cluster, node: Node) -> None:
+        self._add(cluster, node, tuple(a if a.extent != 1 else None for a in cluster.axes))
 
     # -- the cost model ---------------------------------------------------------------------
 

@@ -111,6 +111,9 @@ def _guarded(conditions: list[Condition], body: Expr, fill: Expr) -> Expr:
             and reach[0] >= 0
             and reach[1] < condition.size
         )
+        size = condition.size
+        if reach is not None and isinstance(size, int) and (reach[1] < 0 or reach[0] >= size):
+            return fill  # nowhere
         if not inside or condition.divisor != 1:
             open_.append(condition)
     return Guard(tuple(open_), body, fill) if open_ else body

@@ -212,6 +212,7 @@ class _Planner:
         target = targets.get(node)
         if target is None:
             lanes = None if node in self.fusion.outputs else self._lanes(node)
+            lanes = None if lanes == cluster.blocks.get(node, (None,))[0] else lanes
             name = node.op.name if node.op.family != "movement" else "t"
             held = (chain.held.get(node, ()) for chain in self.chains)
             strips = next((strips for strips in held if strips), ())

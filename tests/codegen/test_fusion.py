@@ -4,6 +4,7 @@ These are the facts that speed rests on. A change that improves them changes the
 that loses them has to say why.
 """
 
+import numpy as np
 import pytest
 
 from codegen import compile_graph, memory
@@ -199,3 +200,25 @@ def test_a_mask_of_inputs_joins_the_scores():
     graph = Graph((q, k, hidden), (make.add(scores, mask), twice))
     fusion = fuse(graph)
     assert fusion.member[graph.outputs[0]] == fusion.member[scores]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_blocks_of_a_whole_are_stored_where_they_belong(assert_compiled, axis):
+    """The gradients of an LSTM's gates: four arrays, padded and added, of which a product reads."""
+    a, b = (make.input_node(TensorType(F32, (6, 20)), name) for name in "ab")
+    parts = [make.mul(a, b), make.exp(a), make.sub(a, b)]
+    size = (6, 20)[axis]
+    padded = []
+    for at, part in enumerate(parts):
+        low, high = [0, 0], [0, 0]
+        low[axis], high[axis] = at * size, (2 - at) * size
+        padded.append(make.pad(part, low, high))
+    whole = make.add(make.add(padded[0], padded[1]), padded[2])
+    w = make.input_node(TensorType(F32, (whole.shape[1], 8)), "w")
+    graph = Graph((a, b, w), (make.dot(whole, w, ((1,), (0,))),))
+    fusion = fuse(graph)
+    assert [fusion.stored(c) for c in fusion.clusters] == [[whole], [graph.outputs[0]]]
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(n.shape).astype(np.float32) for n in graph.inputs]
+    assert_compiled(graph, arrays)
+    assert_compiled(graph, arrays, batch_inputs=(0, 1))
