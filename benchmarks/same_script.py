@@ -191,9 +191,12 @@ def cells(ours: list[Run], theirs: list[Run], kind: str) -> list[str]:
         found = [one["figure"] for one in runs]
         figures.append(f"{statistics.mean(found):.4f} ({min(found):.4f} to {max(found):.4f})")
     times = [statistics.median(one[kind] for one in runs) for runs in (ours, theirs)]
-    pairs = zip(ours, theirs, strict=True)  # of the same seed, one after the other
-    ratios = [(b[kind] / a[kind], b["later"][kind] / a["later"][kind]) for a, b in pairs]
-    told = [f"{statistics.median(column):.2f}" for column in zip(*ratios, strict=True)]
+    pairs = list(zip(ours, theirs, strict=True))  # of the same seed, one after the other
+    ratios = [[b[kind] / a[kind] for a, b in pairs]]
+    ratios += [
+        [b["later"][kind] / a["later"][kind] for a, b in pairs if "later" in a and "later" in b]
+    ]
+    told = [f"{statistics.median(column):.2f}" if column else "-" for column in ratios]
     return [*figures, *(f"{number:.1f}" for number in times), *told]
 
 
