@@ -119,3 +119,11 @@ def _lasting(
             if homes.setdefault(buffer, ends.get(k)) != ends.get(k):
                 found.add(buffer)
     return found
+
+
+def needed_barriers(
+    kernels: Kernels, plans: Sequence[Schedule], counts: Sequence[int], env: Mapping[str, int]
+) -> list[bool]:
+    """Before which kernels results need all threads to wait, whatever the arena gains by more."""
+    pairs = zip(plans, counts, strict=True)
+    return _needed(kernels, [share_of(plan, count, env) for plan, count in pairs])

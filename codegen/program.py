@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen import memory
-from codegen.arena import arena
+from codegen.arenas import Arenas
 from codegen.driver import shared_driver
 from codegen.nest import Buffer
 from codegen.nests import Kernels
@@ -112,6 +112,7 @@ class Program:
         self._memory = Recycler()
         self._results = plan_results(kernels.inputs, kernels.outputs, kernels.old, donated)
         self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
+        self._arenas = Arenas(kernels, self.plans, ALIGN, report.tight)
         self._lock = threading.Lock()
         self.timings: Timings | None = None  # set: run kernel by kernel, each timed
 
@@ -149,10 +150,7 @@ class Program:
 
     def barriers(self, env: Mapping[str, int]) -> list[bool]:
         """Before which kernels all threads wait, for the symbols' values in ``env``."""
-        return self._arena(env)[0]
-
-    def _arena(self, env: Mapping[str, int]) -> tuple[list[bool], memory.Plan]:
-        return arena(self.kernels, self.plans, env, ALIGN, self.report.tight)
+        return self._arenas.at(env, [units(plan, env) for plan in self.plans])[0]
 
     @property
     def arena_bytes(self) -> int:
@@ -250,8 +248,10 @@ class Program:
     def _bind(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
         env = bind_symbols([buffer.shape for buffer in self.kernels.inputs], shapes)
         counts = [units(plan, env) for plan in self.plans]
-        waits, plan = self._arena(env)
-        place = _aligned(plan.total)
+        waits, plan = self._arenas.at(env, counts)
+        place, fresh_memory = self._arenas.memory(plan.total)
+        if fresh_memory:
+            self._bindings.clear()  # they hold on to the old memory
         sizes = np.array([env[name] for name in self._dims] or [0], np.int64)
         calls = self._calls(env)
         table, found = self._table(calls, plan, place, env)
@@ -326,9 +326,3 @@ class Program:
             rows.append((self._addresses[k], start + 8 * at, dims, counts[k], int(waits[k])))
             at += len(self.plans[k].nest.buffers)
         return np.array(rows, np.int64).reshape(-1, 5)
-
-
-def _aligned(size: int) -> Array:
-    raw = np.zeros(size + ALIGN, np.uint8)
-    start = -raw.__array_interface__["data"][0] % ALIGN
-    return raw[start : start + size]
