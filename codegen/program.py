@@ -7,8 +7,10 @@ the driver; it allocates nothing but the results it hands out.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ from ir.interpret import bind_symbols
 
 Array = npt.NDArray[Any]
 ALIGN = 64
+_programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class Program:
         self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
         self._arenas = Arenas(kernels, self.plans, ALIGN, report.tight)
         self._lock = threading.Lock()
+        _programs.add(self)
         self.timings: Timings | None = None  # set: run kernel by kernel, each timed
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
@@ -326,3 +330,13 @@ class Program:
             rows.append((self._addresses[k], start + 8 * at, dims, counts[k], int(waits[k])))
             at += len(self.plans[k].nest.buffers)
         return np.array(rows, np.int64).reshape(-1, 5)
+
+
+def _in_child() -> None:
+    """A forked child has none of the threads that may have been in a program."""
+    for program in list(_programs):
+        program._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
