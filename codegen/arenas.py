@@ -53,7 +53,7 @@ class Arenas:
         key = tuple(needed_barriers(self._kernels, self._plans, counts, env))
         known = self._planned.get(key)
         if known is None or not self._fits(known, env):
-            known = self._planned[key] = self._new(env, known)
+            known = self._planned[key] = self._new(env, key, known)
         return known.waits, known.plan
 
     def memory(self, size: int) -> tuple[Memory, bool]:
@@ -70,10 +70,13 @@ class Arenas:
             size_in_bytes(self._buffers[name], env) <= size for name, size in known.bytes.items()
         )
 
-    def _new(self, env: Mapping[str, int], known: _Planned | None) -> _Planned:
+    def _new(
+        self, env: Mapping[str, int], needed: tuple[bool, ...], known: _Planned | None
+    ) -> _Planned:
         roomy = dict(env)
         if known is not None:
             grown = {s: max(n, known.env[s] + known.env[s] // ROOM) for s, n in env.items()}
             roomy = {s: -(-size // LANES) * LANES for s, size in grown.items()}
-        waits, plan = arena(self._kernels, self._plans, roomy, self._align, self._tight)
+        rule = (self._align, self._tight, needed)
+        waits, plan = arena(self._kernels, self._plans, roomy, *rule)
         return _Planned(waits, plan, roomy, {part.name: part.size for part in plan.intervals})

@@ -35,9 +35,9 @@ def made(monkeypatch):
     found = []
     whole = arenas.arena
 
-    def watched(kernels, plans, env, align, tight):
+    def watched(kernels, plans, env, *rule):
         found.append(dict(env))
-        return whole(kernels, plans, env, align, tight)
+        return whole(kernels, plans, env, *rule)
 
     monkeypatch.setattr(arenas, "arena", watched)
     return found
@@ -76,6 +76,15 @@ def test_all_sizes_use_the_same_bytes(step, program):
     assert len(places) == 1
     largest = max(binding.plan.total for binding in program._bindings.values())
     assert next(iter(program._bindings.values())).arena.nbytes >= largest
+
+
+def test_barriers_are_those_of_the_size_itself(step, program):
+    """A plan with room for larger sizes has the barriers that the size at hand needs."""
+    for size in (20, 50, 40, 90):
+        run(step, program, size)
+    fresh = compile_graph(step.graph, step.donated, step.batch_inputs)
+    for size in (50, 40, 90):
+        assert program.barriers({"N": size}) == fresh.barriers({"N": size})
 
 
 def test_a_plan_holds_every_buffer_of_a_smaller_size(step, program):
