@@ -19,14 +19,17 @@ TITLES = {
     "eager": "PyTorch eager",
     "compile": "torch.compile",
     "jax": "JAX",
+    "mlx": "MLX",
 }
 OURS = "engine"
+USUAL = "engine,eager,compile,jax"  # MLX has to be installed by hand
 COPY = "copy"  # no contestant: the memory's own speed, measured among them
 MODULES = {
     "engine": "engine_steps",
     "eager": "torch_steps",
     "compile": "compile_steps",
     "jax": "jax_steps",
+    "mlx": "mlx_steps",
     COPY: "copy_steps",
 }
 _IMAGES = ("convnet", "resnet", "gan")
@@ -34,7 +37,8 @@ _IMAGES = ("convnet", "resnet", "gan")
 
 def variants(framework: str, workload: Workload) -> tuple[str, ...]:
     """A framework's ways; the first is what most people write, and --quick runs that one alone."""
-    ways = {"engine": _engine, "eager": _eager, "compile": _compile, "jax": _jax, COPY: _copy}
+    ways = {"engine": _engine, "eager": _eager, "compile": _compile, "jax": _jax, "mlx": _mlx}
+    ways[COPY] = _copy
     return ways[framework](workload)
 
 
@@ -64,6 +68,10 @@ def _compile(workload: Workload) -> tuple[str, ...]:
         return (*ways, "model, cpp wrapper")
     whole = tuple(way.replace("model", "whole step") for way in ways)
     return (*ways, "model, cpp wrapper", *whole)
+
+
+def _mlx(workload: Workload) -> tuple[str, ...]:
+    return ("compile", "eager")
 
 
 def _jax(workload: Workload) -> tuple[str, ...]:

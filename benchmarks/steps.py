@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from contest import TITLES, Contestant, enter
+from contest import TITLES, USUAL, Contestant, enter
 from machine import describe_machine, describe_versions
 from process import ROOT, WorkerError
 from report import (
@@ -92,7 +92,7 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--threads", default="1,2", show_default=True, help="Thread counts.")
 @click.option("--only", type=Names(list(WORKLOADS)), default=",".join(WORKLOADS), show_default=True)
 @click.option("--starts-of", type=Names(list(WORKLOADS)), default=STARTED, show_default=True)
-@click.option("--frameworks", type=Names(list(TITLES)), default=",".join(TITLES), show_default=True)
+@click.option("--frameworks", type=Names(list(TITLES)), default=USUAL, show_default=True)
 @click.option("--name", default=None, help="Name of the file under benchmarks/results.")
 @click.option("--resume", is_flag=True, help="Keep what an earlier, undisturbed run measured.")
 @click.option("--update-readme", "readme", is_flag=True, help="Write the tables to README.md.")

@@ -25,16 +25,18 @@ def arena(
     env: Mapping[str, int],
     align: int,
     tight: bool = False,
+    needed: Sequence[bool] | None = None,
 ) -> tuple[list[bool], memory.Plan]:
     """Before which kernels all threads wait for one another, and the arena that this allows.
 
     Between two barriers one thread may be kernels ahead of another, so that nothing which is alive
     there shares memory. Large arenas, and those with a budget (``tight``), get more barriers than
     the results need: each costs microseconds, and memory that is used again sooner is still in a
-    cache.
+    cache. ``needed``: the barriers that results need, where the caller knows them.
     """
-    needed = _needed(kernels, [share_of(plan, units(plan, env), env) for plan in plans])
-    nests = [plan.nest for plan in plans]
+    if needed is None:
+        needed = needed_barriers(kernels, plans, [units(plan, env) for plan in plans], env)
+    needed, nests = list(needed), [plan.nest for plan in plans]
     plan = _plan(kernels, nests, needed, env, align)
     if plan.total < LARGE and not tight:
         return needed, plan
@@ -130,3 +132,11 @@ def _lasting(
             if homes.setdefault(buffer, ends.get(k)) != ends.get(k):
                 found.add(buffer)
     return found
+
+
+def needed_barriers(
+    kernels: Kernels, plans: Sequence[Schedule], counts: Sequence[int], env: Mapping[str, int]
+) -> list[bool]:
+    """Before which kernels results need all threads to wait, whatever the arena gains by more."""
+    pairs = zip(plans, counts, strict=True)
+    return _needed(kernels, [share_of(plan, count, env) for plan, count in pairs])

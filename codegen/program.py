@@ -7,8 +7,10 @@ the driver; it allocates nothing but the results it hands out.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen import memory
-from codegen.arena import arena
+from codegen.arenas import Arenas
 from codegen.driver import FIELDS, shared_driver
 from codegen.kernels import Kernels
 from codegen.nest import Buffer
@@ -31,6 +33,7 @@ from ir.interpret import bind_symbols
 
 Array = npt.NDArray[Any]
 ALIGN = 64
+_programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,9 @@ class Program:
             for at, buffer in enumerate(kernels.inputs)
             if not all(isinstance(size, int) for size in buffer.shape)
         ]
+        self._arenas = Arenas(kernels, self.plans, ALIGN, report.tight)
         self._lock = threading.Lock()
+        _programs.add(self)
         self.timings: Timings | None = None  # set: run kernel by kernel, each timed
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
@@ -152,10 +157,7 @@ class Program:
 
     def barriers(self, env: Mapping[str, int]) -> list[bool]:
         """Before which kernels all threads wait, for the symbols' values in ``env``."""
-        return self._arena(env)[0]
-
-    def _arena(self, env: Mapping[str, int]) -> tuple[list[bool], memory.Plan]:
-        return arena(self.kernels, self.plans, env, ALIGN, self.report.tight)
+        return self._arenas.at(env, [units(plan, env) for plan in self.plans])[0]
 
     @property
     def arena_bytes(self) -> int:
@@ -271,8 +273,10 @@ class Program:
     def _bind(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
         env = bind_symbols([buffer.shape for buffer in self.kernels.inputs], shapes)
         counts = [units(plan, env) for plan in self.plans]
-        waits, plan = self._arena(env)
-        place = _aligned(plan.total)
+        waits, plan = self._arenas.at(env, counts)
+        place, fresh_memory = self._arenas.memory(plan.total)
+        if fresh_memory:
+            self._bindings.clear()  # they hold on to the old memory
         sizes = np.array([env[name] for name in self._dims] or [0], np.int64)
         calls = self._calls(env)
         table, found = self._table(calls, plan, place, env)
@@ -364,7 +368,11 @@ class Program:
         return np.array(rows, np.int64).reshape(-1, FIELDS)
 
 
-def _aligned(size: int) -> Array:
-    raw = np.zeros(size + ALIGN, np.uint8)
-    start = -raw.__array_interface__["data"][0] % ALIGN
-    return raw[start : start + size]
+def _in_child() -> None:
+    """A forked child has none of the threads that may have been in a program."""
+    for program in list(_programs):
+        program._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

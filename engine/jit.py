@@ -9,8 +9,10 @@ and that program then serves every further size.
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,6 +40,7 @@ from ir.types import TensorType
 
 LIMIT = 64
 PRECISIONS = ("default", "exact", "tf32")
+_steps: weakref.WeakSet[Step] = weakref.WeakSet()
 
 
 class Step:
@@ -67,6 +70,7 @@ class Step:
         self._families: dict[Any, Family] = {}
         self._lock = threading.RLock()
         functools.update_wrapper(self, function, updated=())
+        _steps.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """A jitted method: one step for each instance."""
@@ -344,3 +348,13 @@ def jit(function: Any = None, **options: Any) -> Any:
     if function is None:
         return functools.partial(jit, **options)
     return Step(function, **{**defaults, **options})
+
+
+def _in_child() -> None:
+    """A forked child has none of the threads that may have been in a step."""
+    for step in list(_steps):
+        step._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -165,12 +165,15 @@ def _used(sources: list[Source], outputs: list[Node], targets: set[Source]) -> l
 def _narrow_numbers(sources: list[Source], outputs: list[Node]) -> tuple[list[Source], list[Node]]:
     """A number that is only ever read as float32 is passed in as float32."""
     graph = Graph(tuple(source.node for source in sources), tuple(outputs))
-    users = graph.users()
+    users: dict[Node, list[Node]] = {s.node: [] for s in sources if s.cell is None}
+    for node in graph.nodes:
+        for operand in node.inputs:
+            if operand in users:
+                users[operand].append(node)
     narrow: dict[Node, Node] = {}
-    for source in sources:
-        node = source.node
-        only_cast = all(user.op.name == "cast" and user.dtype == F32 for user in users[node])
-        if source.cell is None and node not in outputs and users[node] and only_cast:
+    for node, readers in users.items():
+        only_cast = all(user.op.name == "cast" and user.dtype == F32 for user in readers)
+        if node not in outputs and readers and only_cast:
             narrow[node] = make.input_node(TensorType(F32, ()), node.attrs["name"])
     if not narrow:
         return sources, outputs

@@ -113,7 +113,8 @@ class Graph:
         """For each node the nodes that read it, once per reading node."""
         found: dict[Node, list[Node]] = {node: [] for node in self.nodes}
         for node in self.nodes:
-            for source in dict.fromkeys(node.inputs):
+            inputs = node.inputs
+            for source in inputs if len(inputs) < 2 else dict.fromkeys(inputs):
                 found[source].append(node)
         return found
 
@@ -164,7 +165,7 @@ def rebuild(
     """Rewrite bottom up: ``replace(node, new_inputs)`` gives the new node for each old one."""
     new: dict[Node, Node] = {}
     for node in graph.nodes:
-        sources = tuple(new[source] for source in node.inputs)
+        sources = tuple([new[source] for source in node.inputs])
         new[node] = node if node.op.name == "input" and keep_inputs else replace(node, sources)
     return Graph(
         tuple(new[node] for node in graph.inputs),
