@@ -6,7 +6,7 @@ Fast Algorithms for Convolutional Neural Networks, 2016). In two dimensions 4x4 
 take 36 products instead of 144. The products of all tiles, channels and images at one point are a
 matrix product, so that a convolution becomes a batched ``dot`` between ``mix`` nodes; the gradient
 of the input is another convolution, that of the weights a ``dot`` over tiles. Results differ from
-the direct sum by rounding: about 5e-6 of the largest, where direct sums have 2e-7.
+the direct sum by rounding: about 3e-6 of the largest, where direct sums have 3e-7.
 """
 
 from __future__ import annotations
