@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 
@@ -15,3 +16,9 @@ class Placed(type):
         if device is not None and cls.__module__.startswith("engine."):
             made.to(device)
         return made
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What ``__init__`` takes: help and editors ask the class, not its class."""
+        own = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return own.replace(parameters=list(own.parameters.values())[1:])

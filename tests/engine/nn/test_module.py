@@ -1,6 +1,7 @@
 """Modules in, their registration, traversal, state and text held to what people expect out."""
 
 import copy
+import inspect
 from collections import OrderedDict
 from typing import Any
 
@@ -289,3 +290,9 @@ def test_parts_by_name_and_in_place_of_others() -> None:
     into = twice.state_dict(prefix="x.")
     assert next(iter(into)) == "x.0.weight"
     assert len(into) == 10
+
+
+def test_a_class_shows_what_it_takes():
+    found = inspect.signature(nn.ConstantPad1d).parameters
+    assert list(found) == ["padding", "value"]
+    assert next(iter(inspect.signature(nn.Linear).parameters)) == "in_features"
