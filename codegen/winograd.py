@@ -278,7 +278,7 @@ def _convolved(
         return None
     with_ = transforms(m, r)
     taps = tuple(row[::-1] for row in with_.taps) if turned else with_.taps
-    tiles = _tiles(x, m, r, sizes, loc, pads)
+    tiles = _tiles(x, m, r, sizes, loc, pads, channels_last=True)
     front, end = tuple(range(many)), many + 2
     w = make.transpose(w, (end, end + 1, *front, many, many + 1))
     points = _mixed(w, taps, loc)  # [n, n, ..., C, K]
@@ -304,27 +304,38 @@ def _correlated(x: Node, g: Node, r: int, loc: Location | None, pads: _Pads) -> 
     more = [-size % m for size in sizes]
     g = _padded(g, (0, 0, *more), pads)
     g = make.window(g, (2, 3), (m, m), (m, m), (1, 1))
-    grads = _mixed(make.transpose(g, (4, 5, 0, 2, 3, 1)), with_.taps, loc)
-    products = make.dot(grads, tiles, ((2, 3, 4), (2, 3, 4)), ((0, 1), (0, 1)))
+    grads = _mixed(make.transpose(g, (4, 5, 0, 1, 2, 3)), with_.taps, loc)
+    products = make.dot(grads, tiles, ((2, 4, 5), (2, 4, 5)), ((0, 1), (0, 1)))
     return _mixed(_at(products, loc), with_.interpolate, loc)
 
 
 def _tiles(
-    x: Node, m: int, r: int, sizes: Sequence[int], loc: Location | None, pads: _Pads
+    x: Node,
+    m: int,
+    r: int,
+    sizes: Sequence[int],
+    loc: Location | None,
+    pads: _Pads,
+    channels_last: bool = False,
 ) -> Node:
-    """Overlapping tiles of [..., N, C, H, W], transformed: [n, n, ..., N, rows, columns, C] for
-    ``n = m + r - 1``."""
+    """Overlapping tiles of [..., N, C, H, W], transformed: [n, n, ..., N, C, rows, columns] for
+    ``n = m + r - 1``; or the channels last.
+
+    Sums over channels want their neighbours close. Sums over tiles want each channel's tiles in one
+    piece: pieces a power of two apart meet in the same few places of the first cache.
+    """
     n, many = m + r - 1, x.type.rank - 4
     rows = many + 2
     x = _padded(x, (*(0,) * rows, *(-size % m for size in sizes)), pads)
     tiles = _at(make.window(x, (rows, rows + 1), (n, n), (m, m), (1, 1)), loc)
-    order = (rows + 2, rows + 3, *range(many), many, rows, rows + 1, many + 1)
+    end = (rows, rows + 1, many + 1) if channels_last else (many + 1, rows, rows + 1)
+    order = (rows + 2, rows + 3, *range(many), many, *end)
     return _mixed(_at(make.transpose(tiles, order), loc), transforms(m, r).tile, loc)
 
 
-def _mixed(x: Node, rows: Matrix, loc: Location | None) -> Node:
+def _mixed(x: Node, rows: Matrix, loc: Location | None, at: int = 0) -> Node:
     """The first two axes of ``x`` by ``rows``."""
-    return _at(make.mix(_at(make.mix(x, 0, rows), loc), 1, rows), loc)
+    return _at(make.mix(_at(make.mix(x, at, rows), loc), at + 1, rows), loc)
 
 
 def _padded(x: Node, high: tuple[int, ...], pads: _Pads) -> Node:
