@@ -21,8 +21,8 @@ from codegen.traffic import loop_order
 
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
 MOST_POINTS = 24  # of a register tile that covers whole axes
+MATRIX_AXES = 2  # of a product of matrices: no windows, whose patches decide about the order
 MOST_MIXED = 8  # rows of a small matrix that are computed together
-WEIGHTS_IN_CACHE = 32 * 1024  # bytes of weights that may be read again for every batch block
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
     else:
         tile = row_tile(core, axes, vector)
-    if core is None or by_batch:
+    if core is None or (by_batch and (len(axes) > MATRIX_AXES or nest.strips)):
         order = _order(nest, axes, vector, core, memo)
     else:
         order = loop_order(core, axes, tile, vector)
@@ -199,7 +199,7 @@ def _order(
     core: Reduce | None,
     memo: dict[int, frozenset[Axis]],
 ) -> tuple[Axis, ...]:
-    """Batch blocks outermost, unless the weights then stream through the cache for each of them."""
+    """Batch blocks outermost; inside, what the rows of the batch depend on."""
     batch = nest.batch
     if batch is None or batch not in axes:
         return tuple(axes)
@@ -209,19 +209,9 @@ def _order(
         return (batch, *(axis for axis in rest if axis not in near), *near)
     loads = [e for e in walk([core.body]) if isinstance(e, Load)]
     rows = [load for load in loads if any(batch in axes_of(part) for part in load.index)]
-    heavy = max((_bytes(load) for load in loads if load not in rows), default=0)
-    if heavy > WEIGHTS_IN_CACHE and len(rest) == 1:
-        return (*rest, batch)
     # what the rows depend on outside: a patch then stays in the cache for every weight
     outer = frozenset[Axis]().union(*(_touched(load, axes) for load in rows))
     return (batch, *(a for a in rest if a in outer), *(a for a in rest if a not in outer))
-
-
-def _bytes(load: Load) -> int:
-    total = load.dtype.itemsize
-    for size in load.buffer.shape:
-        total *= size if isinstance(size, int) else 64
-    return total
 
 
 def _touched(load: Load, axes: list[Axis]) -> frozenset[Axis]:

@@ -279,12 +279,15 @@ class Kernel:
 
     def _at(self, axis: Axis, tile: Value | None, span: Span) -> Place:
         width = LANES if axis == self.plan.vector else 1
-        lane = 1 if width == LANES else 0
-        offset, step = span.first * width, span.size * width
-        if tile is None:
-            return Place(Linear(offset=offset, step=lane))
-        first = self.b.pure(f"mul i64 {{0}}, {step}", "i64", tile, multiple=step)
-        return Place(Linear(((first, 1),), offset, lane))
+        step = span.size * width
+        first = Linear(offset=span.first * width)
+        if tile is not None:
+            start = self.b.pure(f"mul i64 {{0}}, {step}", "i64", tile, multiple=step)
+            first = Linear(((start, 1),), first.offset)
+        if width == 1:
+            return Place(first)
+        lanes = Linear(step=1)
+        return Place(first.plus(lanes), first, lanes)
 
     # -- the body ---------------------------------------------------------------------------------
 

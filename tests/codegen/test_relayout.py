@@ -92,6 +92,18 @@ def test_a_product_with_a_transpose_reads_a_copy():
     assert not plans[1].reduces_lanes
 
 
+@pytest.mark.parametrize("rows", [32, 50])
+def test_two_batches_are_multiplied_in_vectors(assert_compiled, rows):
+    """Scores of every row of one batch with every row of another: both lie in blocks."""
+    graph = product(rows, 40, rows)
+    _, plans = plan_kernels(graph, {}, (0, 1))
+    text = vector.Module([p for p in plans if p.nest.contracts], dim_slots(graph)).text()
+    assert "extractelement <16 x i64>" not in text, "lane by lane"
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(n.shape).astype(np.float32) for n in graph.inputs]
+    assert_compiled(graph, arrays, batch_inputs=(0, 1))
+
+
 def test_epilogues_ask_for_what_is_far(assert_compiled):
     """What a product is multiplied with is prefetched, row by row of the register tile."""
     a, b = (make.input_node(TensorType(F32, (128, 128)), name) for name in "ab")
