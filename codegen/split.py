@@ -2,6 +2,8 @@
 
 A sum of many elements into few results would run on one thread, and one accumulator that has
 grown large loses the small. So equal parts are summed first, by all threads, and then the parts.
+A product of two tall matrices (a weight's gradient over many rows) is cut too: what a register
+tile reads of all the rows would not stay in the cache until the next tile reads it.
 The parts depend on the sizes alone: results do not depend on the number of threads.
 """
 
@@ -15,6 +17,8 @@ from ir.graph import Graph, Node, rebuild, with_inputs
 PART = 4096  # elements that one accumulator (of sixteen lanes) sums up
 LONG = 16384  # elements of a sum that is worth two stages
 FEW = 4  # results that do not occupy the threads
+ROWS = 1024  # of two matrices whose product over them is one part
+NARROW = 64  # columns of a matrix that all stay in the cache
 INACCURATE = 1 << 17  # elements of a sum that needs two stages whatever the number of results
 
 
@@ -32,8 +36,8 @@ def split_sums(graph: Graph) -> Graph:
 
 
 def _split(node: Node) -> Node | None:
-    if node.op.name == "dot" and not node.shape:
-        return _split_dot(node)
+    if node.op.name == "dot":
+        return _split_rows(node) if node.shape else _split_dot(node)
     if node.op.name != "sum":
         return None
     (x,), axes = node.inputs, node.attrs["axes"]
@@ -62,6 +66,24 @@ def _split_dot(node: Node) -> Node | None:
     if prod(size for size in a.shape if isinstance(size, int)) < LONG:
         return None
     return _split(make.sum(make.mul(a, b), tuple(range(a.type.rank))))
+
+
+def _split_rows(node: Node) -> Node | None:
+    """The product of two matrices over their rows, which several axes count, in parts."""
+    contract, axes = node.attrs["contract"], node.inputs[0].type.rank - 1
+    leading = tuple(range(axes))
+    if axes < 2 or any(tuple(order) != leading for order in contract) or node.type.rank != 2:
+        return None
+    sizes = node.inputs[0].shape[:axes]
+    if not all(isinstance(size, int) for size in (*sizes, *node.shape)):
+        return None
+    rows, first = prod(map(int, sizes)), int(sizes[0])
+    parts = next((p for p in range(rows // ROWS, 1, -1) if first % p == 0), 1)
+    if parts == 1 or min(map(int, node.shape)) < NARROW:
+        return None
+    a, b = (make.reshape(x, (parts, first // parts, *x.shape[1:])) for x in node.inputs)
+    inner = tuple(range(1, axes + 1))
+    return make.sum(make.dot(a, b, (inner, inner), ((0,), (0,))), (0,))
 
 
 def _cut(x: Node, axes: tuple[int, ...]) -> Node | None:

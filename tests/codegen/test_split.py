@@ -60,3 +60,29 @@ def test_a_compiled_sum_keeps_its_digits():
     one_for_each_lane = x.reshape(-1, 16).cumsum(0, dtype=np.float32)[-1].sum()
     (found,) = compile_graph(graph).run([x])
     assert abs(float(found) / exact - 1) < 1e-5 < abs(float(one_for_each_lane) / exact - 1) / 10
+
+
+def test_a_product_over_many_rows_has_parts(assert_compiled):
+    x = make.input_node(TensorType(F32, (6, 500, 64)), "x")
+    y = make.input_node(TensorType(F32, (6, 500, 70)), "y")
+    graph = Graph((x, y), (make.dot(x, y, ((0, 1), (0, 1))),))
+    (dot,) = [node for node in split_sums(graph).nodes if node.op.name == "dot"]
+    assert dot.shape == (2, 64, 70)
+    rng = np.random.default_rng(2)
+    arrays = [rng.standard_normal(node.shape).astype(np.float32) for node in graph.inputs]
+    assert_compiled(graph, arrays)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "axes"),
+    [
+        ((16, 64, 64), (16, 64, 64), (0, 1)),  # short
+        ((7, 500, 64), (7, 500, 64), (0, 1)),  # in no equal parts
+        ((6, 500, 64), (6, 500, 10), (0, 1)),  # narrow
+        ((3000, 64), (3000, 64), (0,)),  # rows of a batch, which lie in the lanes
+    ],
+)
+def test_other_products_stay(left, right, axes):
+    x, y = (make.input_node(TensorType(F32, shape), "x") for shape in (left, right))
+    graph = Graph((x, y), (make.dot(x, y, (axes, axes)),))
+    assert len(split_sums(graph).nodes) == len(graph.nodes)
