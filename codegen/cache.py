@@ -4,7 +4,7 @@ One file per entry, named by a SHA-256 over everything that shapes the code: the
 compiler's own sources, LLVM's version, the CPU and its features. Files are sealed (sealed.py)
 and believed only in a folder that nobody else can write. Whatever is wrong with an entry costs
 one warning and one rebuild; whatever is wrong with the folder costs one warning and its use. No
-pickle: the bytes are an object file, and loading it runs nothing.
+pickle: the bytes are object files, and loading them runs nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -22,10 +22,11 @@ from pathlib import Path
 
 import platformdirs
 
-from codegen.native import emit_object, host
+from codegen.native import emit_objects, host
 from codegen.sealed import HEADER, UNFINISHED, DamagedError, distrust, read_sealed, write_sealed
 
 SUFFIX = ".obj"
+LENGTH = 8  # bytes that say how long an object of an entry is
 DEFAULT_BYTES = 1 << 30
 _FORGOTTEN = "compiled code is kept in memory only"
 _STALE_SECONDS = 3600.0  # a writer's leftover: no write takes an hour
@@ -48,7 +49,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class Entry:
-    """One stored object."""
+    """What is stored under one key."""
 
     key: str
     path: Path
@@ -241,14 +242,27 @@ def shared_cache() -> ObjectCache:
 
 
 def build_objects(
-    key_parts: Sequence[str], make_text: Callable[[], str], store: ObjectCache | None = None
-) -> tuple[bytes, bool]:
-    """The object for a key and whether it was stored; ``make_text`` (LLVM) is called if not."""
+    key_parts: Sequence[str],
+    make_texts: Callable[[], Iterable[str]],
+    store: ObjectCache | None = None,
+) -> tuple[list[bytes], bool]:
+    """The objects for a key and whether they were stored; ``make_texts`` (LLVM), one for each
+    object, is called if not."""
     store = store or shared_cache()
     key = entry_key(key_parts)
-    blob = store.get(key)
-    if blob is not None:
-        return blob, True
-    blob = emit_object(make_text())
-    store.put(key, blob)
-    return blob, False
+    entry = store.get(key)
+    if entry is not None:
+        return _apart(entry), True
+    blobs = emit_objects(make_texts())
+    store.put(key, b"".join(len(blob).to_bytes(LENGTH, "little") + blob for blob in blobs))
+    return blobs, False
+
+
+def _apart(entry: bytes) -> list[bytes]:
+    """The objects of one entry, whose checksum holds: each after its length."""
+    found, at = [], 0
+    while at < len(entry):
+        start = at + LENGTH
+        at = start + int.from_bytes(entry[at:start], "little")
+        found.append(entry[start:at])
+    return found

@@ -10,7 +10,7 @@ from codegen import vector
 from codegen.budget import within_budget
 from codegen.cache import build_objects
 from codegen.kernels import Kernels
-from codegen.native import host, load_object
+from codegen.native import host, load_objects
 from codegen.nests import build_nests
 from codegen.portable import build_kernels
 from codegen.program import Program, Report
@@ -67,8 +67,8 @@ def compile_graph(
     if spelling != "vector":
         raise UnsupportedError(f"no spelling called {spelling!r}; there are: vector, numba")
     code = vector.Module(plans, dims)
-    blob, hit = build_objects([name, code.key], code.text)
-    found = load_object(blob, sorted(set(code.names)))
+    blobs, hit = build_objects([name, code.key], code.texts)
+    found = load_objects(blobs, sorted(set(code.names)))
     seconds, distinct = time.perf_counter() - started, len(set(code.names))
     report = Report(seconds, hit, len(plans), distinct, spelling, repeated, tight)
     addresses = [found[symbol] for symbol in code.names]

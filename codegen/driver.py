@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from codegen.cache import build_objects
 from codegen.driver_text import CONTROL_BYTES, JOB, LINE, LINES, SYMBOLS, driver_text
-from codegen.native import host, load_object
+from codegen.native import host, load_objects
 from codegen.threads import (
     available_cpus,
     checked_threads,
@@ -56,8 +56,8 @@ class _Entry:
 @cache
 def _entry() -> _Entry:
     text = driver_text(host().triple)
-    blob, _ = build_objects(("driver", text), lambda: text)
-    at = load_object(blob, SYMBOLS)
+    blobs, _ = build_objects(("driver", text), lambda: (text,))
+    at = load_objects(blobs, SYMBOLS)
     pointer, i64 = ctypes.c_void_p, ctypes.c_int64
     return _Entry(
         run=ctypes.CFUNCTYPE(None, pointer, pointer, i64)(at["tf_run"]),

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from codegen.cache import ObjectCache, build_objects, shared_cache
 from codegen.driver import Driver
 from codegen.machine_text import SYMBOLS, flops_of_turn, machine_text, unit_bytes
-from codegen.native import host, load_object
+from codegen.native import host, load_objects
 
 RUNS = 20  # since the last that was better
 SECONDS = 0.001  # of one run, at least
@@ -152,8 +152,8 @@ def _caches_of(cpu: int) -> list[tuple[str, str, int]]:
 def _kernels() -> dict[str, int]:
     target = host()
     text = machine_text(target.vector_bits, target.vector_registers)
-    blob, _ = build_objects(("machine", text), lambda: text)
-    return load_object(blob, SYMBOLS)
+    blobs, _ = build_objects(("machine", text), lambda: (text,))
+    return load_objects(blobs, SYMBOLS)
 
 
 def _arithmetic(driver: Driver, kind: str) -> float:

@@ -133,6 +133,15 @@ def emit_object(llvm_text: str, target: Host | None = None) -> bytes:
         return bytes(_machine(target).emit_object(_parse(llvm_text, target)))
 
 
+def emit_objects(texts: Iterable[str]) -> list[bytes]:
+    """An object for each text; while LLVM works on one, the next text is made."""
+    # imported where something is compiled: a start from the cache does without
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    with ThreadPoolExecutor(1, "tracefuse-llvm") as pool:
+        return [done.result() for done in [pool.submit(emit_object, text) for text in texts]]
+
+
 def emit_asm(llvm_text: str, target: Host | None = None) -> str:
     """The same code as ``emit_object``, as assembly for people."""
     target = target or host()
@@ -147,8 +156,15 @@ def _linker() -> llvm.LLJIT:
 
 def load_object(blob: bytes, symbols: Iterable[str]) -> dict[str, int]:
     """Map an object into this process; the addresses of ``symbols``, good until it ends."""
+    return load_objects([blob], symbols)
+
+
+def load_objects(blobs: Iterable[bytes], symbols: Iterable[str]) -> dict[str, int]:
+    """The same of several objects, which share their symbols."""
     with _lock:
-        builder = llvm.JITLibraryBuilder().add_object_img(blob).add_current_process()
+        builder = llvm.JITLibraryBuilder().add_current_process()
+        for blob in blobs:
+            builder.add_object_img(blob)
         wanted = tuple(symbols)
         for symbol in wanted:
             builder.export_symbol(symbol)

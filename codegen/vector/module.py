@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from codegen.nest import Load, Nest, walk
 from codegen.schedule import Schedule
 from codegen.vector.kernel import Kernel
+
+PART = 8  # kernels in one text: enough for LLVM to do while the next are written
 
 
 class Module:
@@ -21,8 +24,17 @@ class Module:
 
     def text(self) -> str:
         """The module: each distinct kernel once, then the declarations they need."""
+        return self._text(self._distinct)
+
+    def texts(self) -> Iterator[str]:
+        """The same kernels, some in each text."""
+        left = iter(self._distinct.items())
+        while part := dict(islice(left, PART)):
+            yield self._text(part)
+
+    def _text(self, part: Mapping[str, Schedule]) -> str:
         functions, declared = [], {}
-        for name, plan in self._distinct.items():
+        for name, plan in part.items():
             kernel = Kernel(plan, self._dims)
             functions.append(kernel.text(name))
             declared.update(kernel.b.declared)

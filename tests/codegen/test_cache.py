@@ -49,11 +49,18 @@ def test_build_calls_for_text_only_once(store):
 
     def text():
         calls.append(1)
-        return TEXT
+        return [TEXT]
 
-    blob, hit = build_objects(["graph"], text, store)
+    blobs, hit = build_objects(["graph"], text, store)
     again, hit_again = build_objects(["graph"], text, ObjectCache(store.folder))
-    assert (blob, hit, hit_again, len(calls)) == (again, False, True, 1)
+    assert (blobs, hit, hit_again, len(calls)) == (again, False, True, 1)
+
+
+def test_objects_of_one_entry_come_back_in_order(store):
+    texts = [TEXT, TEXT.replace("one", "another"), TEXT.replace("1", "2")]
+    blobs, _ = build_objects(["several"], lambda: iter(texts), store)
+    assert len(set(blobs)) == 3
+    assert build_objects(["several"], lambda: texts, store) == (blobs, True)
 
 
 def test_keys_tell_parts_cpu_and_compiler_apart(monkeypatch):
@@ -77,14 +84,14 @@ def damaged(data):
 
 
 def test_damage_costs_one_warning_and_a_rebuild(store):
-    blob, _ = build_objects(["k"], lambda: TEXT, store)
+    blobs, _ = build_objects(["k"], lambda: [TEXT], store)
     path = only_file(store)
     good = path.read_bytes()
     for bad in list(damaged(good[: HEADER + 40])) + [good[:-1], good + b"\0"]:
         path.write_bytes(bad)
         assert store.verify()
         with pytest.warns(CacheWarning, match="rebuilt") as said:
-            assert build_objects(["k"], lambda: TEXT, store) == (blob, False)
+            assert build_objects(["k"], lambda: [TEXT], store) == (blobs, False)
         assert len(said) == 1
         assert path.read_bytes() == good
 

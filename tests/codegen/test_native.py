@@ -10,7 +10,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codegen.native import NativeError, emit_asm, emit_object, host, load_object
+from codegen.native import (
+    NativeError,
+    emit_asm,
+    emit_object,
+    emit_objects,
+    host,
+    load_object,
+    load_objects,
+)
 
 LIBM = """
 declare float @expf(float)
@@ -63,6 +71,18 @@ def test_the_same_name_in_two_objects_is_two_functions():
     texts = [f"define i64 @one() {{\n  ret i64 {n}\n}}" for n in (1, 2)]
     first, second = (function(text, "one", ctypes.c_int64) for text in texts)
     assert (first(), second()) == (1, 2)
+
+
+def test_several_objects_are_loaded_as_one():
+    texts = (f"define i64 @n{n}() {{\n  ret i64 {n}\n}}" for n in range(5))
+    names = [f"n{n}" for n in range(5)]
+    found = load_objects(emit_objects(texts), names)
+    assert [ctypes.CFUNCTYPE(ctypes.c_int64)(found[name])() for name in names] == list(range(5))
+
+
+def test_one_bad_text_of_several_is_refused():
+    with pytest.raises(NativeError, match="LLVM rejects"):
+        emit_objects([APART, "define void @f( {", APART])
 
 
 @pytest.mark.parametrize(
