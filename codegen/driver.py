@@ -126,10 +126,13 @@ class Driver:
             raise ValueError(f"launches must be int64 (n, {FIELDS}), got {given}")
         if not launches.flags.c_contiguous:
             raise ValueError("launches must be C-contiguous")
-        address = launches.__array_interface__["data"][0]
+        self.run_at(launches.__array_interface__["data"][0], len(launches))
+
+    def run_at(self, address: int, count: int) -> None:
+        """The same for ``count`` launches that lie at ``address``: nothing is checked."""
         with self._lock:
             pool = self._pool or self._start()
-            self._run(pool.control, address, len(launches))
+            self._run(pool.control, address, count)
 
     def resize(self, threads: int) -> None:
         """Use another number of threads from the next run on."""

@@ -33,6 +33,7 @@ from ir.interpret import bind_symbols
 
 Array = npt.NDArray[Any]
 ALIGN = 64
+FEW = 8  # entries of an array that are set one by one
 _programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
 
@@ -70,15 +71,20 @@ class Slots:
 
     places: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.int64] | int  # in bytes
+    few: tuple[tuple[int, int], ...]  # the same where there are few: quicker one by one
 
     @staticmethod
     def of(found: Sequence[tuple[int, int]]) -> Slots:
         places, offsets = (np.array(part, np.int64) for part in zip(*found, strict=True))
-        return Slots(places, offsets if offsets.any() else 0)
+        few = tuple(found) if len(found) <= FEW else ()
+        return Slots(places, offsets if offsets.any() else 0, few)
 
     def point(self, table: npt.NDArray[np.int64], address: int) -> None:
         """The array lies at ``address`` now."""
-        table[self.places] = address + self.offsets
+        if not self.few:
+            table[self.places] = address + self.offsets
+        for place, offset in self.few:
+            table[place] = address + offset
 
 
 @dataclass
@@ -87,6 +93,7 @@ class Binding:
 
     env: dict[str, int]
     launches: npt.NDArray[np.int64]
+    start: int  # their address
     table: npt.NDArray[np.int64]  # every kernel's argument pointers, one after the other
     external: Mapping[int, Slots]  # what follows each input's address
     fresh: tuple[tuple[int, Slots], ...]  # what follows each output's address
@@ -144,7 +151,7 @@ class Program:
             elif self.kernels.calls:
                 self._run_between_calls(binding, inputs, results)
             else:
-                shared_driver().run(binding.launches)
+                shared_driver().run_at(binding.start, len(binding.launches))
             self._results.finish(inputs, results)
             return results
 
@@ -175,7 +182,8 @@ class Program:
         binding, fresh = self._latest, list[int]()
         if binding is not None:
             fresh = [at for at, x in enumerate(inputs) if x is not binding.bound[at]]
-            if any(inputs[at].shape != binding.given[at] for at in (*fresh, *self._open)):
+            asked = (*fresh, *self._open)
+            if asked and any(inputs[at].shape != binding.given[at] for at in asked):
                 binding = None
         if binding is None:
             key = tuple([x.shape for x in inputs])
@@ -299,6 +307,7 @@ class Program:
         return Binding(
             env,
             launches,
+            launches.__array_interface__["data"][0],
             table,
             external,
             fresh,

@@ -7,8 +7,9 @@ which it answers; ``broken`` says in words which one does not hold, and that tex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,13 +23,14 @@ from engine.guards import Guard, module_epoch
 from engine.locate import user_location
 from engine.modes import modes
 from engine.program import Bound
-from engine.storage import CPU
+from engine.storage import CPU, Cell
 from engine.tensor import Tensor
 from engine.trace import ScalarGuard
 from ir.dims import Size, symbol
 
 Sizes: TypeAlias = tuple[tuple[int, ...], ...]
 Shapes: TypeAlias = tuple[tuple[Size, ...], ...]
+_LEAVES = frozenset({Tensor, np.ndarray, float, int, bool, str})  # no container is one of these
 
 
 @dataclass
@@ -78,10 +80,15 @@ class Entry:
                     return False
         return True
 
+    @cached_property
+    def _same(self) -> list[tuple[Callable[[], Any], Any, Guard]]:
+        """The guards, taken apart: mostly what was seen is there still, the object itself."""
+        return [(guard.read, guard.seen, guard) for guard in self.guards]
+
     def broken(self, call: Call) -> str:
         """Why the program may not answer ``call``; empty where it may."""
-        for guard in self.guards:
-            if not guard.holds():
+        for read, seen, guard in self._same:
+            if read() is not seen and not guard.holds():
                 return f"{guard.name} changed from {guard.seen!r}"[:120]
         for number, argument in self.numbers:
             getter = number.source.number
@@ -95,10 +102,9 @@ class Entry:
                 else (tensor._grad is None) != (seen is None)
             ):
                 return "a gradient is there that was not, or the other way round"
-        if self.captured and any(
-            t is not None and id(t._cell) in self.captured for t in call.tensors
-        ):
-            return "an argument is also state that the step captured"
+        for tensor in call.tensors:
+            if tensor is not None and id(tensor._cell) in self.captured:
+                return "an argument is also state that the step captured"
         if self.epoch != module_epoch():
             changed = self.fingerprint.changed()
             if changed:
@@ -118,7 +124,7 @@ class Family:
 
 def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     """Leaves, tensors and the key under which programs are kept."""
-    leaves, structure = pytree.flatten((args, kwargs))
+    leaves, structure = _flatten(args, kwargs)
     tensors: list[Any] = []
     parts: list[Any] = []
     shapes: list[tuple[int, ...]] = []
@@ -127,12 +133,13 @@ def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         if isinstance(leaf, np.ndarray):
             leaf = from_numpy(leaf)
         if isinstance(leaf, Tensor):
-            kind = leaf.value.type
+            cell = leaf._cell
+            dtype, shape = _kind_of(leaf, cell)
             tensors.append(leaf)
-            shapes.append(known_sizes(kind.shape))
-            first = met.setdefault(id(leaf._cell), at)
-            away = leaf._cell.home not in (None, CPU)
-            parts.append((kind.dtype, len(kind.shape), leaf._wants_grad, first - at, away))
+            shapes.append(shape)
+            first = met.setdefault(id(cell), at)
+            away = cell.home not in (None, CPU)
+            parts.append((dtype, len(shape), leaf._wants_grad, first - at, away))
             continue
         tensors.append(None)
         shapes.append(())
@@ -143,6 +150,27 @@ def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
             parts.append((type(leaf), leaf))
     family = (structure, tuple(parts), modes.grad)
     return Call(leaves, structure, tensors, family, tuple(shapes))
+
+
+def _flatten(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
+    """The leaves and their structure; at once where all are arguments of their own."""
+    if not kwargs and all(type(arg) in _LEAVES for arg in args):
+        return list(args), _flat(len(args))
+    return pytree.flatten((args, kwargs))
+
+
+@cache
+def _flat(count: int) -> Any:
+    return pytree.flatten(((0,) * count, {}))[1]
+
+
+def _kind_of(leaf: Tensor, cell: Cell) -> tuple[Any, tuple[int, ...]]:
+    """The dtype and the sizes of an argument; an error for one that has lost its contents."""
+    held, value = cell.held, leaf._value
+    if held is None or (value is not None and value.sources):  # history, which a write may end
+        kind = leaf.value.type
+        return kind.dtype, known_sizes(kind.shape)
+    return held.dtype, held.shape
 
 
 def _must_be_hashable(leaf: Any) -> None:

@@ -54,7 +54,7 @@ class Draft:
     structure: Any
     gives: list[Give]
     written: list[Cell]
-    grads: list[tuple[Tensor | int, Give]]
+    grads: list[tuple[Tensor | int, Give | None]]  # None where no gradient is left
     kept: list[tuple[Kept, int]]
     checks: list[tuple[int, Callable[[Array], None]]]  # (input, rule) before every run
     device: str = CPU
@@ -82,14 +82,15 @@ def close(
     places = {
         outputs.add(trace.bindings[c], f"new_{called[trace.origin[c].node]}"): c for c in changed
     }
-    grads: list[tuple[Tensor | int, Give]] = []
+    grads: list[tuple[Tensor | int, Give | None]] = []
     for at, (tensor, grad) in trace.grads.items():
         if tensor._cell in trace.origin or tensor._cell.type is not None:
             source = trace.origin.get(tensor._cell)
             target = tensor if source is None or source.argument is None else source.argument
             dropped = at in trace.consumed and not keep_grads and grad is not None
             left = None if dropped and grad._cell not in trace.origin else grad  # type: ignore[union-attr]
-            grads.append((target, _give(trace, left, tensors, outputs)))
+            give = None if left is None else _give(trace, left, tensors, outputs)
+            grads.append((target, give))
     settled = [(item, outputs.add(item.node, item.key)) for item in kept]
     sources = _used(trace.sources, outputs.nodes, {trace.origin[c] for c in changed})
     labels = distinct([called.get(s.node, str(s.node.attrs["name"])) for s in sources])
@@ -132,6 +133,8 @@ def _give(trace: Trace, leaf: Any, tensors: Sequence[Tensor], outputs: Outputs) 
     home = leaf.value.home or trace.device
     if home == CPU != trace.device:
         return lambda args, found: Tensor(Cell(found[place].read().copy(), home=CPU))
+    if trace.device == CPU:
+        return lambda args, arrays: Tensor(Cell(arrays[place], None, home))
     return lambda args, arrays: Tensor(cell_of(arrays[place], home))
 
 
@@ -202,6 +205,8 @@ class Bound:
         self.draft, self.program = draft, program
         cells = {i: s.cell for i, s in enumerate(draft.sources) if s.cell and s.argument is None}
         self._places, self._cells = list(cells), list(cells.values())
+        self._pairs = list(cells.items())
+        self._written = [cell.counter for cell in draft.written]
         self._tensors = [
             (i, s.argument)
             for i, s in enumerate(draft.sources)
@@ -222,8 +227,8 @@ class Bound:
     def run(self, leaves: Sequence[Any], tensors: Sequence[Any]) -> Any:
         """One call: gather, run, and only then change state."""
         inputs = self._blank.copy()
-        for i, cell in zip(self._places, self._cells, strict=True):
-            inputs[i] = cell.array
+        for i, cell in self._pairs:
+            inputs[i] = cell.held if cell.counter.memory is None else cell.array
         for i, argument in self._tensors:
             inputs[i] = tensors[argument]._cell.array
         for (i, at, getter, _), slot in zip(self._numbers, self._slots, strict=True):
@@ -235,8 +240,8 @@ class Bound:
         arrays = self.program.run(inputs)
         for array, copy in back:
             np.copyto(array, copy)
-        for cell in self.draft.written:
-            cell.counter.wrote()
+        for counter in self._written:
+            counter.wrote()
         return self._commit(tensors, arrays)
 
     def _make_contiguous(self, inputs: list[Any]) -> list[tuple[Array, Array]]:
@@ -273,5 +278,5 @@ class Bound:
         results = [give(tensors, arrays) for give in draft.gives]
         for target, give in draft.grads:
             tensor = tensors[target] if isinstance(target, int) else target
-            tensor._grad = give(tensors, arrays)
+            tensor._grad = None if give is None else give(tensors, arrays)
         return results[0] if self._single else pytree.unflatten(draft.structure, results)
