@@ -16,7 +16,7 @@ from codegen.again import is_cheaper_again, operands_of
 from codegen.blocks import blocks_of
 from codegen.cluster import Cluster, Places, moved, rows_of
 from codegen.index import Axis
-from codegen.own_row import reads_own_row
+from codegen.own_row import meets_later, reads_own_row
 from codegen.patterns import (
     crop_of,
     fills_rim,
@@ -222,7 +222,8 @@ class Fusion:
         if number >= 0 and self._fits_rows(self.clusters[number], node, reduces):
             return True
         return reduces and any(
-            self._shares(cluster, node) and self._fits_rows(cluster, node, reduces)
+            (self._shares(cluster, node) or meets_later(self, cluster, node))
+            and self._fits_rows(cluster, node, reduces)
             for cluster in self.clusters[number + 1 :]
             if cluster.rows is not None and cluster.rows.shape == node.inputs[0].shape
         )

@@ -149,10 +149,17 @@ def light_first(graph: Graph) -> list[Node]:
     """The graph's nodes, first those that no contraction or reduction comes before.
 
     A mask that is made of the inputs then has an earlier cluster than the scores it is added to.
+    How many labels count comes early too: a kernel of rows of scores can then take the gradient in
+    passing.
     """
-    late: set[Node] = set()
+    late, labels = set[Node](), set[Node]()  # the latter are made of integers alone
     for node in graph.nodes:
+        name = node.op.name
+        whole = node.dtype.kind in "iub" if name == "input" else name != "random_bits"
+        if whole and all(source in labels for source in node.inputs):
+            labels.add(node)
+        counts = node.op.family == "reduction" and node.type.numel == 1 and node in labels
         heavy = node.op.family not in ("elementwise", "movement", "source") and node.inputs
-        if heavy or any(source in late for source in node.inputs):
+        if (heavy and not counts) or any(source in late for source in node.inputs):
             late.add(node)
     return sorted(graph.nodes, key=late.__contains__)

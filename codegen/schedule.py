@@ -88,7 +88,7 @@ def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
     elif nest.contracts or fixed or repeat > 1:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
     else:
-        tile = row_tile(core, axes, vector)
+        tile = row_tile(nest, core, axes, vector)
     if core is None or (by_batch and (len(axes) > MATRIX_AXES or nest.strips)):
         order = _order(nest, axes, vector, core, memo)
     else:

@@ -81,11 +81,15 @@ def light_tile(axes: Sequence[Axis], vector: Axis | None) -> dict[Axis, int]:
     return tile
 
 
-def row_tile(core: Reduce, axes: Sequence[Axis], vector: Axis | None) -> dict[Axis, int]:
-    """Reductions of rows: as many rows at once as keep the adders busy and stay in the cache."""
+def row_tile(
+    nest: Nest, core: Reduce, axes: Sequence[Axis], vector: Axis | None
+) -> dict[Axis, int]:
+    """Reductions of rows: as many rows at once as keep the adders busy and stay in the cache, with
+    what is stored along them."""
     tile = dict.fromkeys(axes, 1)
     row = core.dtype.itemsize * prod(a.extent for a in core.axes if isinstance(a.extent, int))
-    most = min(MOST_ROWS, max(2, NEAR // max(row, 1)))
+    stored = sum(bool(root.within) for root in nest.roots)
+    most = min(MOST_ROWS, max(1 if stored else 2, NEAR // max(row * (1 + stored), 1)))
     for axis in reversed([axis for axis in axes if axis != vector]):
         if isinstance(axis.extent, int):
             sizes = [s for s in TILE_SIZES if s <= most]

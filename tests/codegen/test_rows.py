@@ -11,7 +11,7 @@ from codegen.nest import LANES
 from ir import make
 from ir.graph import Graph
 from ir.passes import run_passes
-from ir.types import F32, TensorType
+from ir.types import F32, I64, TensorType
 
 
 def softmax(x):
@@ -116,3 +116,39 @@ def test_two_sums_of_one_array_share_a_kernel(assert_compiled):
     assert plans[0].tile[plans[0].vector] > 1  # whole cache lines of each row
     rng = np.random.default_rng(0)
     assert_compiled(graph, [rng.standard_normal((64, 128)).astype(np.float32) for _ in "gy"])
+
+
+def entropy(rows, classes):
+    """Scores and labels; the mean loss over labels that are not negative, and its gradient."""
+    x = make.input_node(TensorType(F32, (rows, classes)), "x")
+    y = make.input_node(TensorType(I64, (rows,)), "y")
+    nothing = make.broadcast(make.constant(0.0, F32), x.shape, ())
+    counted = make.sum(
+        make.cast(make.apply("ge", y, make.broadcast(make.constant(0, I64), y.shape, ())), F32),
+        (0,),
+    )
+    hit = make.eq(make.iota(x.shape, 1, I64), make.broadcast(y, x.shape, (0,)))
+    log_p = make.apply("log", softmax(x))
+    of_rows = make.neg(make.sum(make.select(hit, log_p, nothing), (1,)))
+    loss = make.sum(of_rows, (0,))
+    loss = make.div(loss, counted)
+    share = make.broadcast(make.neg(make.div(1.0, counted)), x.shape, ())
+    wanted = make.select(hit, share, nothing)
+    total = make.broadcast(make.sum(wanted, (1,)), x.shape, (0,))
+    return Graph((x, y), (loss, make.sub(wanted, make.mul(softmax(x), total))))
+
+
+def test_cross_entropy_and_its_gradient_go_over_the_scores_once(assert_compiled):
+    graph = run_passes(entropy(48, 40))
+    kernels, _ = plan_kernels(graph, {}, ())
+    large = [b for nest in kernels.nests for b in nest.buffers if len(b.shape) == 2]
+    assert set(large) == {kernels.inputs[0], kernels.outputs[1]}
+    assert len(large) == 2
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((48, 40)).astype(np.float32)
+    assert_compiled(graph, [x, rng.integers(-1, 40, 48)])
+
+
+def test_rows_that_fill_the_cache_go_one_by_one():
+    _, plans = plan_kernels(run_passes(graph_of(softmax, (64, 4096))), {}, ())
+    assert all(size == 1 for plan in plans for size in plan.tile.values())
