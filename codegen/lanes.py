@@ -13,6 +13,7 @@ from codegen.index import Axis, axes_of, factor_of, linearise
 from codegen.nest import LANES, Apply, Guard, Load, Nest, Reduce, Root, free_axes, walk
 
 GATHER = 1.5  # a load or a store of one lane, against one of a whole vector
+SPREAD = 3.0  # the same where every lane lies in another cache line, and nothing turns vectors
 MUCH = 2.0  # the batch in the lanes, so that threads keep to their rows, may cost so much more
 TILE = 6.0  # uses of an operand in a register tile
 SCATTER = 1.1  # a store, against a load
@@ -50,11 +51,12 @@ def length(axis: Axis) -> int:
     return axis.extent if isinstance(axis.extent, int) else 4 * LANES
 
 
-def vector_axis(nest: Nest, reduces: list[Reduce]) -> Axis | None:
-    """The lanes' axis; None where every axis has one step."""
+def vector_axis(nest: Nest, reduces: list[Reduce], places: bool = True) -> Axis | None:
+    """The lanes' axis; None where every axis has one step. ``places``: whether the emitter finds
+    the place of an extremum among lanes."""
     if nest.rows is not None or (nest.batch is not None and nest.contracts):
         return nest.batch or nest.rows
-    if any(r.kind.startswith("arg") for r in reduces):
+    if not places and any(r.kind.startswith("arg") for r in reduces):
         allowed: frozenset[Axis] = frozenset(nest.axes)
     else:
         allowed = frozenset(nest.axes) | {a for r in reduces for a in r.axes}
@@ -76,13 +78,14 @@ def _cost(nest: Nest, axis: Axis) -> float:
     vectors = ceil(length(axis) / LANES) / length(axis)  # steps for one element, ragged ends too
     total = 0.0
     often: dict[int, float] = {}  # how often a reduction's body reads what it loads
+    turns = not any(isinstance(e, Reduce | Guard) for e in exprs)
     for reduce in (e for e in exprs if isinstance(e, Reduce)):
         inside = _points(free_axes(reduce.body, memo) | frozenset(reduce.axes)) / TILE
         often.update((id(e), inside) for e in walk([reduce.body]) if isinstance(e, Load))
     for expr in exprs:
         if isinstance(expr, Load):
             points = max(_points(free_axes(expr, memo)), often.get(id(expr), 0.0))
-            total += _access(expr, axis, points, vectors)
+            total += _access(expr, axis, points, vectors, _gather(expr, axis, turns))
         elif isinstance(expr, Apply | Reduce):
             around = free_axes(expr, memo)
             if isinstance(expr, Reduce):
@@ -91,14 +94,23 @@ def _cost(nest: Nest, axis: Axis) -> float:
                 around |= frozenset(expr.axes)
             total += _points(around) * (vectors if axis in around else 1.0)
     for root in nest.roots:
-        stored = _access(Load(root.buffer, root.index), axis, _points(nest.axes), vectors)
-        total += SCATTER * stored
+        place = Load(root.buffer, root.index)
+        gather = _gather(place, axis, turns)
+        total += SCATTER * _access(place, axis, _points(nest.axes), vectors, gather)
     return total
 
 
-def _access(load: Load, axis: Axis, points: float, vectors: float) -> float:
+def _gather(load: Load, axis: Axis, turns: bool) -> float:
+    """The price of a load lane by lane."""
+    if turns or load.buffer.batch is not None:
+        return GATHER
+    apart = factor_of(linearise(load.index, load.buffer.shape), axis)
+    return SPREAD if isinstance(apart, int) and abs(apart) >= LANES else GATHER
+
+
+def _access(load: Load, axis: Axis, points: float, vectors: float, gather: float) -> float:
     step = step_along(load, axis)
-    return points * {0: 1.0, 1: vectors}.get(step, GATHER)
+    return points * {0: 1.0, 1: vectors, 2: gather}[step]
 
 
 def _points(axes: frozenset[Axis] | tuple[Axis, ...]) -> float:

@@ -65,14 +65,15 @@ class Schedule:
 def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
     """Choose the loops of ``nest`` for a target with so many vector registers.
 
-    ``own``: whether the emitter pushes sums to computed places, and turns vectors in registers.
+    ``own``: whether the emitter pushes sums to computed places, turns vectors in registers, and
+    finds the place of an extremum among lanes.
     """
     scatter = scatter_of(nest) if own else None
     if scatter is not None:
         return _scattered(nest, scatter)
     memo: dict[int, frozenset[Axis]] = {}
     reduces = [e for e in walk([r.value for r in nest.roots]) if isinstance(e, Reduce)]
-    vector = vector_axis(nest, reduces)
+    vector = vector_axis(nest, reduces, own)
     unroll = _unrolled(reduces, vector, memo)
     axes = [axis for axis in nest.axes if axis.extent != 1]
     core = _core(reduces, memo)

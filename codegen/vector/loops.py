@@ -391,8 +391,7 @@ class Reductions:
                 raise UnsupportedError(f"{expr.kind} over several symbolic axes")
             scaled = Linear().plus(total, size or 1)
             total = scaled.plus(env.places[axis].index)
-        value = self.addressing.scalar(total)
-        return cast(self.b, value, I64, expr.dtype)
+        return cast(self.b, self.addressing.value(total), I64, expr.dtype)
 
 
 _ORIGIN = Place(Linear(), Linear(), Linear())

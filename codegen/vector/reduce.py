@@ -65,6 +65,8 @@ class Accumulator:
         total = state[-1]
         if not across or not total.is_vector:
             return total
+        if len(state) > 1:
+            return self._first_of(state[0], total)
         element = element_of(total.type)
         if self.source.kind == "f":
             name = f"llvm.vector.reduce.{_ACROSS_FLOAT[self.kind]}.{suffix(total.type)}"
@@ -74,9 +76,32 @@ class Accumulator:
                 text = f"call reassoc {element} @{name}({element} {{0}}, {total.type} {{1}})"
                 return self.b.pure(text, element, first, total)
             return self._extreme(name, element, total)
-        sign = "" if self.kind in ("sum", "prod") else ("u" if self.source.kind == "u" else "s")
+        sign = "" if self.kind in ("sum", "prod") else ("s" if self.source.kind == "i" else "u")
         name = f"llvm.vector.reduce.{sign}{_ACROSS_INT[self.kind]}.{suffix(total.type)}"
         return self.b.call(name, element, total)
+
+    def _first_of(self, best: Value, places: Value) -> Value:
+        """The lowest place among the lanes that hold the extremum, or NaN where one does.
+
+        A lane without elements holds the identity at place 0: all elements are that, if any is.
+        """
+        b, flag = self.b, vector_of("i1")
+        element, suffixed = element_of(best.type), suffix(best.type)
+        word = self.kind.removeprefix("arg")
+        if self.source.kind == "f":
+            name = f"llvm.vector.reduce.f{word}imum.{suffixed}"
+            top = spread(b, self._extreme(name, element, best))
+            nan = b.pure(f"fcmp uno {best.type} {{0}}, {{0}}", flag, best)
+            same = b.pure(f"fcmp oeq {best.type} {{0}}, {{1}}", flag, best, top)
+            same = b.pure(f"or {flag} {{0}}, {{1}}", flag, same, nan)
+        else:
+            sign = "s" if self.source.kind == "i" else "u"
+            top = spread(b, b.call(f"llvm.vector.reduce.{sign}{word}.{suffixed}", element, best))
+            same = b.pure(f"icmp eq {best.type} {{0}}, {{1}}", flag, best, top)
+        last = spread(b, literal(identity_of("min", self.dtype), self.dtype))
+        places = select(b, same, places, last)
+        name = f"llvm.vector.reduce.smin.{suffix(places.type)}"
+        return b.call(name, element_of(places.type), places)
 
     def _extreme(self, name: str, element: str, total: Value) -> Value:
         """The largest (smallest) lane, NaN where one is: asked apart, that takes few shuffles."""
@@ -87,5 +112,5 @@ class Accumulator:
         lanes = b.pure(f"fcmp uno {total.type} {{0}}, {{0}}", vector_of("i1"), total)
         bits = b.pure(f"bitcast {lanes.type} {{0}} to i{LANES}", f"i{LANES}", lanes)
         some = b.pure(f"icmp ne i{LANES} {{0}}, 0", "i1", bits)
-        nan = literal(float("nan"), self.dtype)
+        nan = literal(float("nan"), self.source)
         return select(b, some, nan, best)

@@ -11,7 +11,7 @@ from codegen.nest import LANES
 from ir import make
 from ir.graph import Graph
 from ir.passes import run_passes
-from ir.types import F32, I64, TensorType
+from ir.types import BOOL, F32, F64, I32, I64, TensorType
 
 
 def softmax(x):
@@ -104,6 +104,24 @@ def test_nan_in_any_lane_is_the_extremum(assert_compiled, name):
     values = np.random.default_rng(0).standard_normal((40, 40)).astype(np.float32)
     values[np.arange(38), np.arange(38)] = np.nan
     values[38], values[39] = np.inf, -np.inf
+    assert_compiled(graph, [values], exact=True)
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+@pytest.mark.parametrize("dtype", [F32, F64, I32, I64, BOOL], ids=str)
+@pytest.mark.parametrize("columns", [48, 37])
+def test_the_first_of_equals_is_found_among_lanes(assert_compiled, name, dtype, columns):
+    x = make.input_node(TensorType(dtype, (44, columns)), "x")
+    graph = Graph((x,), (make.apply(name, x, axes=(1,), dtype=I64),))
+    _, (plan,) = plan_kernels(graph, {}, ())
+    assert plan.reduces_lanes
+    values = np.random.default_rng(0).integers(-4, 5, (44, columns)).astype(str(dtype))
+    if dtype.kind == "f":
+        values[np.arange(20), np.arange(20)] = np.nan
+        values[np.arange(20), np.arange(20) + 3] = np.nan
+        values[40], values[41] = np.inf, -np.inf
+    if dtype.kind == "i":
+        values[40], values[41] = np.iinfo(str(dtype)).max, np.iinfo(str(dtype)).min
     assert_compiled(graph, [values], exact=True)
 
 
