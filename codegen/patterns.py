@@ -15,6 +15,7 @@ from ir.graph import Graph, Node
 
 READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
 MOST_PHASES = 16  # of a strided fold, each with code of its own
+FEW = 1024  # numbers of labels, by row or in all
 Users: TypeAlias = Mapping[Node, Sequence[Node]]
 
 
@@ -158,7 +159,9 @@ def light_first(graph: Graph) -> list[Node]:
         whole = node.dtype.kind in "iub" if name == "input" else name != "random_bits"
         if whole and all(source in labels for source in node.inputs):
             labels.add(node)
-        counts = node.op.family == "reduction" and node.type.numel == 1 and node in labels
+        size = node.type.numel
+        few = isinstance(size, int) and size <= FEW
+        counts = node.op.family == "reduction" and few and node in labels
         heavy = node.op.family not in ("elementwise", "movement", "source") and node.inputs
         if (heavy and not counts) or any(source in late for source in node.inputs):
             late.add(node)

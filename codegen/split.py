@@ -9,7 +9,7 @@ The parts depend on the sizes alone: results do not depend on the number of thre
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, prod
 
 from ir import make
 from ir.graph import Graph, Node, rebuild, with_inputs
@@ -18,6 +18,7 @@ PART = 4096  # elements that one accumulator (of sixteen lanes) sums up
 LONG = 16384  # elements of a sum that is worth two stages
 FEW = 4  # results that do not occupy the threads
 ROWS = 1024  # of two matrices whose product over them is one part
+PIECE = 16  # elements of a running sum that are added up anew at each
 NARROW = 64  # columns of a matrix that all stay in the cache
 INACCURATE = 1 << 17  # elements of a sum that needs two stages whatever the number of results
 
@@ -38,6 +39,8 @@ def split_sums(graph: Graph) -> Graph:
 def _split(node: Node) -> Node | None:
     if node.op.name == "dot":
         return _split_rows(node) if node.shape else _split_dot(node)
+    if node.op.name == "cumsum":
+        return _split_running(node)
     if node.op.name != "sum":
         return None
     (x,), axes = node.inputs, node.attrs["axes"]
@@ -84,6 +87,32 @@ def _split_rows(node: Node) -> Node | None:
     a, b = (make.reshape(x, (parts, first // parts, *x.shape[1:])) for x in node.inputs)
     inner = tuple(range(1, axes + 1))
     return make.sum(make.dot(a, b, (inner, inner), ((0,), (0,))), (0,))
+
+
+def _split_running(node: Node) -> Node | None:
+    """Running sums: within short pieces, plus those of all pieces before.
+
+    A kernel adds up what every place has before it, which is quadratic in the length of a piece.
+    """
+    (x,), axis = node.inputs, node.attrs["axis"]
+    size = x.shape[axis]
+    if not isinstance(size, int) or size < 4 * PIECE:
+        return None
+    count, nothing = ceil(size / PIECE), (0,) * x.type.rank
+    more = list(nothing)
+    more[axis] = count * PIECE - size
+    whole = make.pad(x, nothing, more) if any(more) else x
+    shape = (*x.shape[:axis], count, PIECE, *x.shape[axis + 1 :])
+    pieces = make.reshape(whole, shape)
+    running = make.apply("cumsum", make.sum(pieces, (axis + 1,)), axis=axis)
+    running = _split_running(running) or running
+    one = list(nothing)
+    one[axis] = 1
+    before = make.pad(_rows(running, axis, 0, count - 1), one, nothing)
+    others = tuple(at for at in range(len(shape)) if at != axis + 1)
+    total = make.apply("cumsum", pieces, axis=axis + 1)
+    total = make.reshape(make.add(total, make.broadcast(before, shape, others)), whole.shape)
+    return total if whole is x else _rows(total, axis, 0, size)
 
 
 def _cut(x: Node, axes: tuple[int, ...]) -> Node | None:

@@ -86,3 +86,14 @@ def test_other_products_stay(left, right, axes):
     x, y = (make.input_node(TensorType(F32, shape), "x") for shape in (left, right))
     graph = Graph((x, y), (make.dot(x, y, (axes, axes)),))
     assert len(split_sums(graph).nodes) == len(graph.nodes)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((5, 64), 1), ((1030, 3), 0), ((2, 70, 3), 1)])
+def test_running_sums_go_by_pieces(assert_compiled, shape, axis):
+    x = make.input_node(TensorType(F32, shape), "x")
+    graph = Graph((x,), (make.apply("cumsum", x, axis=axis),))
+    found = split_sums(graph)
+    runs = [node for node in found.nodes if node.op.name == "cumsum"]
+    assert max(node.shape[node.attrs["axis"]] for node in runs) < 64
+    values = np.random.default_rng(0).integers(-9, 9, shape).astype(np.float32)
+    assert_compiled(graph, [values], exact=True)
