@@ -99,16 +99,16 @@ class Launches:
     def __init__(self):
         self.rows, self.kept = [], []
 
-    def add(self, kernel, arrays, units, dims=(), flags=0, strips=1, group=1):
+    def add(self, kernel, arrays, units, dims=(), flags=0, strips=1, group=1, apart=0):
         args = np.array([array.ctypes.data for array in arrays], np.int64)
         dims = np.array([*dims, 0], np.int64)
         self.kept += [args, dims, arrays]
         place = (kernel, args.ctypes.data, dims.ctypes.data)
-        self.rows.append((*place, units, flags, strips, group))
+        self.rows.append((*place, units, flags, strips, group, apart))
         return self
 
     def array(self):
-        return np.array(self.rows, np.int64).reshape(-1, 7)
+        return np.array(self.rows, np.int64).reshape(-1, 8)
 
 
 @pytest.mark.parametrize("units", [0, 1, 2, 3, 5, 8, 1000])
