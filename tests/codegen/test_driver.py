@@ -132,6 +132,31 @@ def test_strips_of_a_group_each_run_once(driver, kernels, units, group):
     assert after.tolist() == [1, 1, 1]
 
 
+def test_every_thread_has_arguments_of_its_own(driver, kernels):
+    units, threads = 12, driver.threads
+    counts = np.zeros((threads, units), np.int64)
+    table = np.array([[row.ctypes.data] for row in counts], np.int64)
+    launches = Launches().add(kernels["count"], [counts], units, apart=table.strides[0])
+    rows = launches.array()
+    rows[0, 1] = table.ctypes.data
+    driver.run(rows)
+    assert counts.sum(0).tolist() == [1] * units
+    share = [units * (t + 1) // threads - units * t // threads for t in range(threads)]
+    assert counts.sum(1).tolist() == share
+
+
+def test_a_list_for_other_threads_is_run_on_those(kernels):
+    driver = Driver(1)
+    counts = np.zeros((2, 8), np.int64)
+    table = np.array([[row.ctypes.data] for row in counts], np.int64)
+    rows = Launches().add(kernels["count"], [counts], 8, apart=table.strides[0]).array()
+    rows[0, 1] = table.ctypes.data
+    driver.run(rows, 2)
+    assert counts.sum(1).tolist() == [4, 4]
+    assert driver.threads == 1
+    driver.close()
+
+
 @pytest.mark.parametrize("units", [1, 3, 7, 64])
 def test_shares_follow_from_units_and_threads_alone(driver, kernels, units):
     shares = np.full(units, -1, np.int64)
@@ -220,7 +245,7 @@ def test_ten_thousand_runs(kernels, threads):
 
 
 def test_an_empty_list_is_run(driver):
-    driver.run(np.zeros((0, 7), np.int64))
+    driver.run(np.zeros((0, 8), np.int64))
 
 
 def test_many_python_threads_take_turns(kernels):
@@ -258,10 +283,10 @@ def test_workers_come_with_the_first_run_and_leave_with_the_driver(kernels):
     before = native_threads()
     driver = Driver(4)
     assert not native_threads() - before
-    driver.run(np.zeros((0, 7), np.int64))
+    driver.run(np.zeros((0, 8), np.int64))
     assert settles_at(3, before)
     driver.resize(2)
-    driver.run(np.zeros((0, 7), np.int64))
+    driver.run(np.zeros((0, 8), np.int64))
     assert settles_at(1, before)
     del driver
     assert settles_at(0, before)
@@ -281,10 +306,10 @@ def test_a_closed_driver_starts_again(kernels):
 @pytest.mark.parametrize(
     "bad",
     [
-        np.zeros(7, np.int64),
+        np.zeros(8, np.int64),
         np.zeros((1, 5), np.int64),
-        np.zeros((1, 7)),
-        np.zeros((2, 14), np.int64)[:, ::2],
+        np.zeros((1, 8)),
+        np.zeros((2, 16), np.int64)[:, ::2],
     ],
 )
 def test_malformed_lists_are_refused(bad):
@@ -316,9 +341,9 @@ def test_a_thread_that_cannot_start_is_an_error(monkeypatch):
     monkeypatch.setattr(driver_module, "start_thread", refuse)
     driver = Driver(2)
     with pytest.raises(OSError, match="no worker thread"):
-        driver.run(np.zeros((0, 7), np.int64))
+        driver.run(np.zeros((0, 8), np.int64))
     monkeypatch.undo()
-    driver.run(np.zeros((0, 7), np.int64))
+    driver.run(np.zeros((0, 8), np.int64))
     driver.close()
 
 
