@@ -132,29 +132,15 @@ def test_strips_of_a_group_each_run_once(driver, kernels, units, group):
     assert after.tolist() == [1, 1, 1]
 
 
-def test_every_thread_has_arguments_of_its_own(driver, kernels):
-    units, threads = 12, driver.threads
-    counts = np.zeros((threads, units), np.int64)
+@pytest.mark.parametrize("more", [0, 1])  # for as many threads as there are, or for others
+def test_threads_have_arguments_of_their_own(driver, kernels, more):
+    counts = np.zeros((driver.threads + more, 60), np.int64)
     table = np.array([[row.ctypes.data] for row in counts], np.int64)
-    launches = Launches().add(kernels["count"], [counts], units, apart=table.strides[0])
-    rows = launches.array()
+    rows = Launches().add(kernels["count"], [counts], 60, apart=table.strides[0]).array()
     rows[0, 1] = table.ctypes.data
-    driver.run(rows)
-    assert counts.sum(0).tolist() == [1] * units
-    share = [units * (t + 1) // threads - units * t // threads for t in range(threads)]
-    assert counts.sum(1).tolist() == share
-
-
-def test_a_list_for_other_threads_is_run_on_those(kernels):
-    driver = Driver(1)
-    counts = np.zeros((2, 8), np.int64)
-    table = np.array([[row.ctypes.data] for row in counts], np.int64)
-    rows = Launches().add(kernels["count"], [counts], 8, apart=table.strides[0]).array()
-    rows[0, 1] = table.ctypes.data
-    driver.run(rows, 2)
-    assert counts.sum(1).tolist() == [4, 4]
-    assert driver.threads == 1
-    driver.close()
+    driver.run(rows, len(counts))
+    assert counts.sum(0).tolist() == [1] * 60
+    assert counts.sum(1).tolist() == [60 // len(counts)] * len(counts)
 
 
 @pytest.mark.parametrize("units", [1, 3, 7, 64])
@@ -356,7 +342,7 @@ warnings.simplefilter("ignore")  # Python warns of any fork beside threads
 at = load_object(emit_object({kernels!r}), ["count"])["count"]
 counts = np.zeros(8, np.int64)
 args = np.array([counts.ctypes.data])
-launches = np.array([(at, args.ctypes.data, 0, 8, 1, 1, 1)] * 3, np.int64)
+launches = np.array([(at, args.ctypes.data, 0, 8, 1, 1, 1, 0)] * 3, np.int64)
 driver = Driver(2)
 driver.run(launches)
 {body}
