@@ -38,24 +38,41 @@ def prefers_rows(graph: Graph) -> bool:
 
 
 def attentions(graph: Graph) -> dict[Node, int]:
-    """The nodes with a value for every pair of a query and a key that lead to an attention's
-    weights, each with the attention's number."""
+    """The nodes with a value for every pair of a query and a key, each with its attention's number:
+    what leads to the weights, and what the backward pass makes with them."""
     scores: dict[Node, Node] = {}  # a value for each pair: the product that it is made of
-    ends: dict[Node, int] = {}
-    reduced: set[Node] = set()  # products whose rows something goes over, as a softmax does
+    reduced: list[Node] = []  # products whose rows something goes over, as a softmax does
+    summed: list[Node] = []  # products whose rows are the factors of another product's sums
+    joined: dict[Node, Node] = {}  # products that something is made of both of
     for node in graph.nodes:
         made_of = [scores[x] for x in node.inputs if x in scores]
         if is_scores(node):
             scores[node] = node
         elif made_of and node.op.family == "elementwise":
             scores[node] = made_of[0]
+            for other in made_of[1:]:
+                _join(joined, made_of[0], other)
         elif made_of and node.op.family == "reduction" and node.attrs["axes"] == (node.type.rank,):
-            reduced.add(made_of[0])
-        for x in summed_by_row(node):
-            if scores.get(x) in reduced:
-                ends.setdefault(scores[x], len(ends))
-    found = {node: ends[source] for node, source in scores.items() if source in ends}
-    return _with_masks(found)
+            reduced.append(made_of[0])
+        summed += [scores[x] for x in summed_by_row(node) if x in scores]
+    of_softmax = {_root(joined, source) for source in reduced}
+    ends = [root for root in (_root(joined, source) for source in summed) if root in of_softmax]
+    numbers = {root: at for at, root in enumerate(dict.fromkeys(ends))}
+    roots = {node: _root(joined, source) for node, source in scores.items()}
+    return _with_masks({node: numbers[root] for node, root in roots.items() if root in numbers})
+
+
+def _root(joined: Mapping[Node, Node], node: Node) -> Node:
+    """The product that stands for all that are joined with ``node``."""
+    while node in joined:
+        node = joined[node]
+    return node
+
+
+def _join(joined: dict[Node, Node], one: Node, other: Node) -> None:
+    first, second = _root(joined, one), _root(joined, other)
+    if first is not second:
+        joined[second] = first
 
 
 def _with_masks(found: dict[Node, int]) -> dict[Node, int]:

@@ -36,16 +36,16 @@ def heads(
     reads: Mapping[int, set[Node]],
     made: Mapping[int, Sequence[Node]],
     targets: Mapping[Node, Node],
-    shapes: Collection[tuple[Size, ...]],
+    scores: Collection[Node],
 ) -> list[Heads]:
     """The groups in ``order`` (``before``: for each cluster those it waits for) that hand on
-    scores, arrays of some of ``shapes``. ``targets`` are what nodes overwrite: who overwrites
+    ``scores``. ``targets`` are what nodes overwrite: who overwrites
     anything joins no group."""
     place = {cluster.number: at for at, cluster in enumerate(order)}
     by_number = {cluster.number: cluster for cluster in order}
     group = {number: frozenset({number}) for number in place}
     between: set[Node] = set()
-    for node, maker, takers in _handed_on(order, reads, made, targets, shapes):
+    for node, maker, takers in _handed_on(order, reads, made, targets, scores):
         for reader in takers:
             merged = group[maker] | group[reader]
             if _is_closed(merged, before, place):
@@ -58,7 +58,7 @@ def heads(
     found = []
     for numbers in dict.fromkeys(group.values()):
         clusters = [by_number[n] for n in sorted(numbers, key=place.__getitem__)]
-        if not _is_attention(clusters):
+        if sum(c.core[0].op.name == "dot" for c in clusters if c.core) < 2:
             continue
         inside = frozenset(node for node in between if fusion.member[node] in numbers)
         own = {node for node in inside - fusion.outputs if readers[node] <= numbers}
@@ -71,14 +71,14 @@ def _handed_on(
     reads: Mapping[int, set[Node]],
     made: Mapping[int, Sequence[Node]],
     targets: Mapping[Node, Node],
-    shapes: Collection[tuple[Size, ...]],
+    scores: Collection[Node],
 ) -> Iterator[tuple[Node, int, list[int]]]:
     """Arrays of scores with the numbers of the clusters that make them and that read them."""
     fits = [c for c in order if not any(node in targets for node in c.members)]
     readers: dict[Node, list[int]] = {}
     for cluster in fits:
         for node in reads[cluster.number]:
-            if node.shape in shapes and _goes_over(cluster, node.shape):
+            if node in scores and _goes_over(cluster, node.shape):
                 readers.setdefault(node, []).append(cluster.number)
     for cluster in fits:
         for node in made[cluster.number]:
@@ -99,12 +99,6 @@ def _goes_over(cluster: Cluster, shape: Sequence[Size]) -> bool:
     if core.op.name != "dot" or more or len(core.attrs["batch"][0]) != lead:
         return False
     return core.type.rank == len(shape) and core.shape[:lead] == shape[:lead]
-
-
-def _is_attention(clusters: Sequence[Cluster]) -> bool:
-    """Whether there are two products and something that goes over rows."""
-    products = [c for c in clusters if c.core and c.core[0].op.name == "dot"]
-    return len(products) > 1 and any(c.rows is not None for c in clusters)
 
 
 def _is_closed(

@@ -49,8 +49,8 @@ def launches_of(
     )
     groups: list[Chain | Heads] = [*chains(fusion, tags, order, reads, targets)]
     order = together(order, [group for group in groups if isinstance(group, Chain)])
-    shapes = {node.shape for node in attentions(graph)} if by_heads else set()
-    found = heads(fusion, order, before, reads, made, targets, shapes) if shapes else []
+    scores = attentions(graph) if by_heads else {}
+    found = heads(fusion, order, before, reads, made, targets, scores) if scores else []
     if found:
         again = side_by_side(order, [g.clusters for g in (*groups, *found)], before)
         order, groups = (order, groups) if again is None else (again, [*groups, *found])
