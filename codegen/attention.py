@@ -12,7 +12,7 @@ element and row by row, and a second product over the rows. Who wrote it does no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from math import prod
 
 from codegen.nest import LANES
@@ -43,11 +43,13 @@ def attentions(graph: Graph) -> dict[Node, int]:
     scores: dict[Node, Node] = {}  # a value for each pair: the product that it is made of
     reduced: list[Node] = []  # products whose rows something goes over, as a softmax does
     summed: list[Node] = []  # products whose rows are the factors of another product's sums
-    joined: dict[Node, Node] = {}  # products that something is made of both of
+    joined: dict[Node, Node] = {}  # products that something is made of both of, or that are equal
+    equal: dict[Hashable, Node] = {}
     for node in graph.nodes:
         made_of = [scores[x] for x in node.inputs if x in scores]
         if is_scores(node):
             scores[node] = node
+            _join(joined, equal.setdefault(node.key, node), node)
         elif made_of and node.op.family == "elementwise":
             scores[node] = made_of[0]
             for other in made_of[1:]:

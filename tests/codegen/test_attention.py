@@ -67,6 +67,27 @@ def test_values(assert_compiled, name):
     assert program.arena_bytes < scores * graph.inputs[0].dtype.itemsize + rest
 
 
+def test_weights_without_a_softmax_take_turns_too(assert_compiled):
+    """``exp`` and a quotient at the end: what makes the weights again has no sum of its own."""
+    shapes = ((2, 4, 96, 16), (2, 4, 128, 16), (2, 4, 128, 16))
+    q, k, v = (
+        make.input_node(TensorType(F32, shape), name)
+        for shape, name in zip(shapes, "qkv", strict=True)
+    )
+    grown = make.exp(make.mul(make.dot(q, k, ((3,), (3,)), HEADS), 0.1))
+    total = make.broadcast(make.sum(grown, (3,)), q.shape, (0, 1, 2))
+    out = make.div(make.dot(grown, v, ((3,), (2,)), HEADS), total)
+    loss = make.sum(make.mul(make.mul(out, out), out), (0, 1, 2, 3))
+    graph = run_passes(Graph((q, k, v), (out, *gradient(loss, [q, k, v]))))
+    program = assert_compiled(graph, arrays_for(graph), ulps=256)
+    own = {b for plan in program.plans for b in plan.nest.buffers if b.own}
+    assert len(program.kernels.groups) == 2
+    assert {buffer.shape for buffer in own} == {(96, 128)}
+    assert not any(
+        b.shape[-2:] == (96, 128) for p in program.plans for b in p.nest.buffers if not b.own
+    )
+
+
 def test_long_sequences_need_a_block_of_queries_only():
     graph = SHAPES["blocks of queries"]
     _, plans = plan_kernels(graph, {}, ())
