@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from codegen import memory
-from codegen.barriers import Share, barriers, share_of
+from codegen.barriers import Share, barriers, share_of, together
 from codegen.calls import phase_of
 from codegen.kernels import Kernels
 from codegen.nest import LANES, Buffer, Nest
@@ -16,6 +16,7 @@ from codegen.vector.kernel import units
 from ir.dims import evaluate
 
 LARGE = 8 << 20  # bytes
+LINE = 64  # bytes that threads should not share
 WORTH = 0.95  # of an arena: less is not worth more barriers
 
 
@@ -26,24 +27,26 @@ def arena(
     align: int,
     tight: bool = False,
     needed: Sequence[bool] | None = None,
+    threads: int = 1,
 ) -> tuple[list[bool], memory.Plan]:
     """Before which kernels all threads wait for one another, and the arena that this allows.
 
     Between two barriers one thread may be kernels ahead of another, so that nothing which is alive
     there shares memory. Large arenas, and those with a budget (``tight``), get more barriers than
     the results need: each costs microseconds, and memory that is used again sooner is still in a
-    cache. ``needed``: the barriers that results need, where the caller knows them.
+    cache. ``needed``: the barriers that results need, where the caller knows them; ``threads``:
+    how many of them have arrays of their own.
     """
     if needed is None:
         needed = needed_barriers(kernels, plans, [units(plan, env) for plan in plans], env)
     needed, nests = list(needed), [plan.nest for plan in plans]
-    plan = _plan(kernels, nests, needed, env, align)
+    plan = _plan(kernels, nests, needed, env, align, threads)
     if plan.total < LARGE and not tight:
         return needed, plan
     turns = {k for loop in kernels.loops for k in range(loop.first, loop.last)}
-    turns |= {k for first, count in kernels.groups for k in range(first + 1, first + count)}
+    turns |= _later(kernels)
     every = [flag or (k > 0 and k not in turns) for k, flag in enumerate(needed)]
-    apart = _plan(kernels, nests, every, env, align)
+    apart = _plan(kernels, nests, every, env, align, threads)
     return (every, apart) if apart.total < WORTH * plan.total else (needed, plan)
 
 
@@ -55,7 +58,13 @@ def stream_arena(kernels: Kernels, env: Mapping[str, int], align: int) -> memory
 
 def _needed(kernels: Kernels, shares: Sequence[Share]) -> list[bool]:
     """Turns of a loop wait for one another, and what follows a loop or a call for its end."""
-    flags = barriers(shares)
+    counts = dict(kernels.groups)
+    later = _later(kernels)
+    starts = [k for k in range(len(shares)) if k not in later]
+    found = barriers([together(shares[k : k + counts.get(k, 1)]) for k in starts])
+    flags = [False] * len(shares)
+    for k, flag in zip(starts, found, strict=True):
+        flags[k] = flag
     for call in kernels.calls:
         if call.before < len(flags):
             flags[call.before] = True
@@ -63,10 +72,12 @@ def _needed(kernels: Kernels, shares: Sequence[Share]) -> list[bool]:
         flags[loop.first] = True
         if loop.last < len(flags):
             flags[loop.last] = True
-    for first, count in kernels.groups:
-        flags[first] = any(flags[first : first + count])
-        flags[first + 1 : first + count] = [False] * (count - 1)
     return flags
+
+
+def _later(kernels: Kernels) -> set[int]:
+    """The launches that take turns with one before them."""
+    return {k for first, count in kernels.groups for k in range(first + 1, first + count)}
 
 
 def _plan(
@@ -75,6 +86,7 @@ def _plan(
     waits: Sequence[bool],
     env: Mapping[str, int],
     align: int,
+    threads: int = 1,
 ) -> memory.Plan:
     """Intermediates live from the phase that writes them to the last that reads them.
 
@@ -104,7 +116,7 @@ def _plan(
                 span = spans.setdefault(one, [phase, phase])
                 span[:] = [min(span[0], phase), max(span[1], phase)]
     intervals = [
-        memory.Interval(buffer.name, size_in_bytes(buffer, env), first, last)
+        memory.Interval(buffer.name, size_in_bytes(buffer, env, threads), first, last)
         for buffer, (first, last) in spans.items()
     ]
     done = memory.plan(intervals, align)
@@ -112,13 +124,14 @@ def _plan(
     return done
 
 
-def size_in_bytes(buffer: Buffer, env: Mapping[str, int]) -> int:
-    """What a buffer occupies, padding lanes included."""
+def size_in_bytes(buffer: Buffer, env: Mapping[str, int], threads: int = 1) -> int:
+    """What a buffer occupies, padding lanes and those of other threads included."""
     total = buffer.dtype.itemsize
     for axis, size in enumerate(buffer.room):
         count = evaluate(size, env)
         total *= -(-count // LANES) * LANES if axis == buffer.batch else count
-    return max(total, buffer.dtype.itemsize * LANES)
+    total = max(total, buffer.dtype.itemsize * LANES)
+    return threads * -(-total // LINE) * LINE if buffer.own else total
 
 
 def _lasting(

@@ -38,22 +38,25 @@ class Arenas:
     def __init__(self, kernels: Any, plans: Sequence[Schedule], align: int, tight: bool) -> None:
         """``kernels`` and ``plans`` of the program; ``tight``: there is a budget for memory."""
         self._kernels, self._plans, self._align, self._tight = kernels, plans, align, tight
-        self._planned: dict[tuple[bool, ...], _Planned] = {}
+        self._planned: dict[tuple[int, tuple[bool, ...]], _Planned] = {}
         self._memory: Memory = np.zeros(0, np.uint8)
         found = [buffer for plan in plans for buffer in plan.nest.buffers]
         found += [buffer for place in kernels.places.values() for buffer in place.touched]
         found += [buffer for call in kernels.calls for buffer in call.buffers]
         self._buffers: dict[str, Buffer] = {buffer.name: buffer for buffer in found}
 
-    def at(self, env: Mapping[str, int], counts: Sequence[int]) -> tuple[list[bool], memory.Plan]:
+    def at(
+        self, env: Mapping[str, int], counts: Sequence[int], threads: int
+    ) -> tuple[list[bool], memory.Plan]:
         """Before which kernels all threads wait, and where each intermediate lies.
 
-        ``counts`` are the units of work of each kernel.
+        ``counts`` are the units of work of each kernel, ``threads`` have arrays of their own.
         """
-        key = tuple(needed_barriers(self._kernels, self._plans, counts, env))
+        needed = tuple(needed_barriers(self._kernels, self._plans, counts, env))
+        key = threads, needed
         known = self._planned.get(key)
-        if known is None or not self._fits(known, env):
-            known = self._planned[key] = self._new(env, key, known)
+        if known is None or not self._fits(known, env, threads):
+            known = self._planned[key] = self._new(env, needed, known, threads)
         return known.waits, known.plan
 
     def memory(self, size: int) -> tuple[Memory, bool]:
@@ -65,18 +68,23 @@ class Arenas:
             self._memory = raw[start : start + size]
         return self._memory, fresh
 
-    def _fits(self, known: _Planned, env: Mapping[str, int]) -> bool:
+    def _fits(self, known: _Planned, env: Mapping[str, int], threads: int) -> bool:
         return env == known.env or all(
-            size_in_bytes(self._buffers[name], env) <= size for name, size in known.bytes.items()
+            size_in_bytes(self._buffers[name], env, threads) <= size
+            for name, size in known.bytes.items()
         )
 
     def _new(
-        self, env: Mapping[str, int], needed: tuple[bool, ...], known: _Planned | None
+        self,
+        env: Mapping[str, int],
+        needed: tuple[bool, ...],
+        known: _Planned | None,
+        threads: int,
     ) -> _Planned:
         roomy = dict(env)
         if known is not None:
             grown = {s: max(n, known.env[s] + known.env[s] // ROOM) for s, n in env.items()}
             roomy = {s: -(-size // LANES) * LANES for s, size in grown.items()}
-        rule = (self._align, self._tight, needed)
+        rule = (self._align, self._tight, needed, threads)
         waits, plan = arena(self._kernels, self._plans, roomy, *rule)
         return _Planned(waits, plan, roomy, {part.name: part.size for part in plan.intervals})

@@ -39,6 +39,18 @@ def share_of(plan: Schedule, units: int, env: Mapping[str, int]) -> Share:
     return Share(reads, writes, units, rows)
 
 
+def together(shares: Sequence[Share]) -> Share:
+    """Launches that take turns, as one."""
+    reads: dict[Buffer, int | None] = {}
+    writes: dict[Buffer, int | None] = {}
+    for share in shares:
+        for all_, own in ((reads, share.reads), (writes, share.writes)):
+            all_.update((b, at if all_.get(b, at) == at else None) for b, at in own.items())
+    rows = {share.rows for share in shares}
+    units = max(share.units for share in shares)
+    return Share(reads, writes, units, rows.pop() if len(rows) == 1 else None)
+
+
 def barriers(shares: Sequence[Share]) -> list[bool]:
     """For each launch whether all threads must have finished those before it."""
     flags: list[bool] = []

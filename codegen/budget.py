@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from codegen.arena import arena
 from codegen.cluster import Cluster
+from codegen.driver import get_num_threads
 from codegen.kernels import Kernels
 from codegen.nests import plan_nests
 from codegen.order import reads_of
@@ -54,7 +55,8 @@ def within_budget(
     kernels, plans = planned
     if any(not isinstance(size, int) for node in kernels.fusion.graph.nodes for size in node.shape):
         raise UnsupportedError("a memory budget needs sizes that are known")
-    plain = arena(kernels, plans, {}, ALIGN, tight=True)[1].total
+    threads = get_num_threads()  # some arrays are there once for each
+    plain = arena(kernels, plans, {}, ALIGN, True, None, threads)[1].total
     if plain <= budget:
         return planned, 0
     saved = Saved(kernels)
@@ -63,7 +65,7 @@ def within_budget(
     for choice in sorted(choices.values(), key=lambda repeated: repeated.cost):
         again = plan_nests(choice.graph, donated, batch_inputs, rows, choice.groups)
         found = again, scheduled(again)
-        size = arena(*found, {}, ALIGN, tight=True)[1].total
+        size = arena(*found, {}, ALIGN, True, None, threads)[1].total
         if size <= budget:
             return found, choice.copies
         smallest = min(smallest, size)

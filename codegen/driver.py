@@ -31,10 +31,11 @@ from codegen.threads import (
     start_thread,
 )
 
-# A launch is (kernel address, args address, dims address, units, flags, strips, group). The kernel
-# is void kernel(ptr args, ptr dims, i64 begin, i64 end), told strips where a unit is cut into
-# several; with the ``group - 1`` launches after it a launch takes turns strip by strip.
-FIELDS = 7
+# A launch is (kernel address, args address, dims address, units, flags, strips, group, apart).
+# The kernel is void kernel(ptr args, ptr dims, i64 begin, i64 end), told strips where a unit is cut
+# into several; with the ``group - 1`` launches after it a launch takes turns strip by strip. The
+# args of thread t lie ``apart * t`` bytes after those of the first.
+FIELDS = 8
 BARRIER = 1
 SPINS = 2000  # pauses before a waiter sleeps: more hurts beside other processes, less is slower
 CROWDED_SPINS = 20  # with more threads than CPUs, the one waited for needs this CPU
@@ -116,23 +117,31 @@ class Driver:
         """How many threads share every launch."""
         return self._threads
 
-    def run(self, launches: Launches) -> None:
+    def run(self, launches: Launches, threads: int = 0) -> None:
         """Run the list; back when every thread has finished. The GIL is free meanwhile.
 
-        The array, and every buffer it names, must live until then.
+        The array, and every buffer it names, must live until then. A list that is for so many
+        ``threads`` is run on them, whatever the driver's number has become.
         """
         if launches.dtype != _INT64 or launches.ndim != 2 or launches.shape[1] != FIELDS:
             given = f"{launches.dtype} {launches.shape}"
             raise ValueError(f"launches must be int64 (n, {FIELDS}), got {given}")
         if not launches.flags.c_contiguous:
             raise ValueError("launches must be C-contiguous")
-        self.run_at(launches.__array_interface__["data"][0], len(launches))
+        self.run_at(launches.__array_interface__["data"][0], len(launches), threads)
 
-    def run_at(self, address: int, count: int) -> None:
+    def run_at(self, address: int, count: int, threads: int = 0) -> None:
         """The same for ``count`` launches that lie at ``address``: nothing is checked."""
         with self._lock:
-            pool = self._pool or self._start()
-            self._run(pool.control, address, count)
+            if threads in (0, self._threads):
+                pool = self._pool or self._start()
+                self._run(pool.control, address, count)
+                return
+            passing = _Pool(threads)
+            try:
+                self._run(passing.control, address, count)
+            finally:
+                passing.stop()
 
     def resize(self, threads: int) -> None:
         """Use another number of threads from the next run on."""

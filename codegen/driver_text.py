@@ -123,10 +123,15 @@ wait:
 """
 
 _LAUNCH = """
-define internal void @launch(ptr %record, i64 %begin, i64 %end) nounwind {
+; Run a kernel on units of thread t, whose arguments may be its own.
+define internal void @launch(ptr %record, i64 %t, i64 %begin, i64 %end) nounwind {
   %fn = load ptr, ptr %record, align 8
   %args.p = getelementptr i64, ptr %record, i64 1
-  %args = load ptr, ptr %args.p, align 8
+  %first.args = load ptr, ptr %args.p, align 8
+  %apart.p = getelementptr i64, ptr %record, i64 7
+  %apart = load i64, ptr %apart.p, align 8
+  %own = mul i64 %apart, %t
+  %args = getelementptr i8, ptr %first.args, i64 %own
   %dims.p = getelementptr i64, ptr %record, i64 2
   %dims = load ptr, ptr %dims.p, align 8
   call void %fn(ptr %args, ptr %dims, i64 %begin, i64 %end)
@@ -145,7 +150,7 @@ entry:
   br i1 %empty, label %out, label %launch
 launch:
   %i = phi i64 [ 0, %entry ], [ %i1, %next ]
-  %record = getelementptr [7 x i64], ptr %launches, i64 %i
+  %record = getelementptr [8 x i64], ptr %launches, i64 %i
   %group.p = getelementptr i64, ptr %record, i64 6
   %group = load i64, ptr %group.p, align 8
   %flags.p = getelementptr i64, ptr %record, i64 4
@@ -174,7 +179,7 @@ call:
   %single = icmp eq i64 %group, 1
   br i1 %single, label %whole, label %strip
 whole:
-  call void @launch(ptr %record, i64 %first, i64 %last)
+  call void @launch(ptr %record, i64 %t, i64 %first, i64 %last)
   br label %next
 strip:
   %s = phi i64 [ %first, %call ], [ %s1, %done ]
@@ -182,8 +187,8 @@ strip:
   br label %member
 member:
   %j = phi i64 [ 0, %strip ], [ %j1, %member ]
-  %one = getelementptr [7 x i64], ptr %record, i64 %j
-  call void @launch(ptr %one, i64 %s, i64 %s1)
+  %one = getelementptr [8 x i64], ptr %record, i64 %j
+  call void @launch(ptr %one, i64 %t, i64 %s, i64 %s1)
   %j1 = add i64 %j, 1
   %inside = icmp ult i64 %j1, %group
   br i1 %inside, label %member, label %done

@@ -161,6 +161,22 @@ def modulo(index: Index, by: Size) -> Index:
     return _atom(Mod(rest, by))
 
 
+def replaced(index: Index, to: Mapping[Axis, Index]) -> Index:
+    """``index`` with other expressions in place of some axes; no position in it is computed."""
+    return add(
+        index.offset, *(scale(_replaced_atom(atom, to), factor) for atom, factor in index.terms)
+    )
+
+
+def _replaced_atom(atom: Atom, to: Mapping[Axis, Index]) -> Index:
+    if isinstance(atom, Axis):
+        return to.get(atom, of_axis(atom))
+    if isinstance(atom, Dynamic):
+        raise UnsupportedError(f"a computed position {atom} over other axes")
+    inner = replaced(atom.inner, to)
+    return floordiv(inner, atom.by) if isinstance(atom, Div) else modulo(inner, atom.by)
+
+
 def linearise(index: Iterable[Index], shape: Iterable[Size]) -> Index:
     """The position in row-major order of an element of an array of ``shape``."""
     sizes = tuple(shape)

@@ -35,13 +35,19 @@ def contraction_axis(nest: Nest) -> Axis | None:
     """Without a batch axis: the axis of a contraction along which operands lie in rows.
 
     Where results lie in rows along one of them too, it is that one: an optimizer's update that is
-    fused reads and writes its state there. Otherwise the longest.
+    fused reads and writes its state there. Otherwise the longest of those that are summed: what is
+    read once a result would have to be stored across.
     """
     if nest.batch is not None:
         return None
-    found = [contiguous_axis(nest, load) for load in nest.loads]
-    long = [a for a in found if a is not None and length(a) >= LANES // 2]
+    exprs = list(walk([root.value for root in nest.roots]))
+    summed = [
+        e for e in walk([e.body for e in exprs if isinstance(e, Reduce)]) if isinstance(e, Load)
+    ]
     written = {contiguous_axis(nest, Load(root.buffer, root.index)) for root in nest.roots}
+    found = [contiguous_axis(nest, load) for load in nest.loads]
+    found = [a for a, load in zip(found, nest.loads, strict=True) if a in written or load in summed]
+    long = [a for a in found if a is not None and length(a) >= LANES // 2]
     along = [axis for axis in long if axis in written and length(axis) >= 2 * LANES]
     return max(along or long, key=length, default=None)
 

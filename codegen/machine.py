@@ -188,7 +188,7 @@ def _seconds(driver: Driver, name: str, arrays: Sequence[Array], units: int) -> 
     """Of one walk over all units, the best of some runs of many walks."""
     table = np.array([array.ctypes.data for array in arrays], np.int64)
     times = np.ones(1, np.int64)
-    row = (_kernels()[name], table.ctypes.data, times.ctypes.data, units, 0, 1, 1)
+    row = (_kernels()[name], table.ctypes.data, times.ctypes.data, units, 0, 1, 1, 0)
     launches = np.array([row], np.int64)
     spent = _timed(driver, launches)
     while spent < SECONDS:  # threads that wake up take a while: more walks, not longer ones

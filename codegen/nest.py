@@ -36,20 +36,25 @@ class Buffer:
     shape: tuple[Size, ...]
     batch: int | None = None
     strips: tuple[tuple[int, int], ...] = ()
+    own: bool = False  # every thread has one of its own
 
     @property
     def room(self) -> tuple[Size, ...]:
         """How many elements there is room for along each axis.
 
         The rows of a strip are one longer than their elements: rows a power of two apart would
-        all meet in the same few places of the first cache.
+        all meet in the same few places of the first cache. So are those of a thread's own array,
+        by a vector.
         """
+        if self.own:
+            return (*self.shape[:-1], self.shape[-1] + LANES)
         held = dict(self.strips)
         sizes = [held.get(axis, size) for axis, size in enumerate(self.shape)]
         return (*sizes[:-1], sizes[-1] + 1) if held else tuple(sizes)
 
     def __str__(self) -> str:
         lanes = "" if self.batch is None else f" lanes on axis {self.batch}"
+        lanes = f"{lanes}, one for each thread" if self.own else lanes
         return f"{self.name}: {short(self.dtype)}{list(self.shape)}{lanes}"
 
 
@@ -207,7 +212,8 @@ class Nest:
     ``batch`` is the axis that runs over the batch, if one does; ``rows`` the axis along which
     operands were laid out for the lanes; ``contracts`` says that it is a contraction's, and
     ``comment`` what is fused. Along the axes of ``strips`` the kernel is run a few points at a
-    time, by turns with the kernels before and after it (strips.py).
+    time, by turns with the kernels before and after it (strips.py); so it is at each point of
+    ``turns``, ``chained`` of which follow one another on one thread (cut.py).
     """
 
     name: str
@@ -219,6 +225,8 @@ class Nest:
     rows: Axis | None = None
     contracts: bool = False
     strips: tuple[tuple[Axis, int], ...] = ()
+    turns: tuple[Axis, ...] = ()
+    chained: int = 1
     # the first nest that differs from this one in its arrays alone; ``replace`` forgets it
     like: Nest | None = field(default=None, init=False, repr=False)
 

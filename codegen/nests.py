@@ -11,6 +11,7 @@ from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 
 from codegen.alike import Makeup, can_rename, loads_of, makeup, renamed
+from codegen.attention import prefers_rows, with_weights_again
 from codegen.batch import batch_axes
 from codegen.calls import Call
 from codegen.cluster import (
@@ -23,14 +24,15 @@ from codegen.cluster import (
 )
 from codegen.fuse import fuse
 from codegen.halo import with_halos
+from codegen.heads import Heads
 from codegen.index import Axis, Index
 from codegen.kernels import Kernels
 from codegen.lanes import contraction_axis
+from codegen.launches import launches_of
 from codegen.loops import Loop, Place, fixed_copies, lay_out
 from codegen.lower import Lowering
 from codegen.naming import Names
 from codegen.nest import Buffer, Nest, Root
-from codegen.order import launch_order, predecessors, reads_of, weight_of
 from codegen.patterns import stands_alone
 from codegen.relayout import (
     SMALL_BATCH,
@@ -41,8 +43,9 @@ from codegen.relayout import (
     summed_lanes,
     wanted_orders,
 )
+from codegen.sequence import NestSequence
 from codegen.split import split_sums
-from codegen.strips import Chain, chains, together, turns
+from codegen.strips import Chain, turns
 from codegen.winograd import with_winograd
 from ir.dims import Size
 from ir.errors import UnsupportedError
@@ -63,7 +66,9 @@ def build_nests(
     ``tiles``: convolutions may go by Winograd's algorithm; ``orders``: contractions read copies of
     operands in the order that lanes want."""
     graph = with_winograd(split_sums(graph)) if tiles else split_sums(graph)
-    return plan_nests(with_halos(graph), donated, batch_inputs, rows, {}, orders)
+    graph = with_halos(graph)
+    graph = with_weights_again(graph) if rows and orders else graph
+    return plan_nests(graph, donated, batch_inputs, rows, {}, orders)
 
 
 def plan_nests(
@@ -75,7 +80,8 @@ def plan_nests(
     orders: bool = True,
 ) -> Kernels:
     """The same of a graph that is split and has its rims; nodes of two groups share no kernel."""
-    tags = batch_axes(graph, batch_inputs)
+    by_rows = rows and orders and prefers_rows(graph)
+    tags = batch_axes(graph, () if by_rows else batch_inputs)
     return _Planner(graph, donated, tags, rows=rows, groups=groups, orders=orders).plan()
 
 
@@ -123,9 +129,9 @@ class _Planner:
             for c in self.fusion.clusters
             if c.alone is None
         }
-        self.last: dict[Node, int] = {}  # the place in launch order of each node's last reader
-        self.chains: list[Chain] = []
-        self.striped: dict[Hashable, Nest] = {}
+        self.last: Mapping[Node, int] = {}  # the place in launch order of each node's last reader
+        self.sequence = NestSequence()
+        self.held: dict[Node, tuple[tuple[int, int], ...]] = {}  # what has room for strips only
 
     def plan(self) -> Kernels:
         names = self.graph.input_names or tuple(
@@ -134,31 +140,25 @@ class _Planner:
         for node, name in zip(self.graph.inputs, names, strict=True):
             self.buffers[node] = self._buffer(name, node, None)
         targets = self._targets()
-        order = self._order()
+        by_heads = self.rows and self.orders and not self.prefix
+        launches = launches_of(self.graph, self.fusion, self.made, self.tags, targets, by_heads)
+        self.last, order = launches.last, launches.order
+        for chain in launches.groups:
+            self.held.update(chain.held if isinstance(chain, Chain) else {})
         for place, cluster in enumerate(order):
             for node in self.made[cluster.number]:
                 self._assign(node, targets, cluster, place)
-        nests: list[Nest] = []
-        done: set[Buffer] = set()
-        groups: list[tuple[int, int]] = []
-        for clusters, chain in turns(order, self.chains):
+        for clusters, group in turns(order, launches.groups):
             if clusters[0].alone is not None:
-                nests += self._alone(clusters[0].alone, len(nests))
+                self.sequence.nests += self._alone(clusters[0].alone)
                 continue
+            if isinstance(group, Heads):  # far from the one before, which copies should not outlive
+                self.copies = {k: c for k, c in self.copies.items() if k[0].op.name == "input"}
             found = [self._nest(cluster) for cluster in clusters]
-            for copy in (copy for _, copies in found for copy in copies):
-                if copy.buffer not in done:
-                    nests.append(copy.nest)
-                    done.add(copy.buffer)
-            if chain is None:
-                nests.append(found[0][0])
-                continue
-            groups.append((len(nests), len(found)))
-            for (nest, _), axes in zip(found, chain.axes, strict=True):
-                nests.append(self._in_strips(nest, axes))
+            self.sequence.append(found, group, self.buffers)
         numbers = {node: at for at, node in enumerate(self.graph.inputs)}
         return Kernels(
-            tuple(nests),
+            tuple(self.sequence.nests),
             tuple(self.buffers[node] for node in self.graph.inputs),
             tuple(self.buffers[node] for node in self.graph.outputs),
             tuple(numbers.get(node) for node in self.graph.outputs),
@@ -168,14 +168,8 @@ class _Planner:
             tuple(self.loops),
             self.places,
             tuple(self.calls),
-            tuple(groups),
+            tuple(self.sequence.groups),
         )
-
-    def _in_strips(self, nest: Nest, axes: tuple[tuple[Axis, int], ...]) -> Nest:
-        """The nest, run a few points of ``axes`` at a time; what is alike stays alike."""
-        new = replace(nest, strips=axes)
-        first = self.striped.setdefault((nest.first, axes), new)
-        return new if first is new else new.likened(first)
 
     def _late_state(self) -> tuple[tuple[Buffer, Buffer], ...]:
         """(from, to) for each donated output that was not computed in place."""
@@ -214,9 +208,7 @@ class _Planner:
             lanes = None if node in self.fusion.outputs else self._lanes(node)
             lanes = None if lanes == cluster.blocks.get(node, (None,))[0] else lanes
             name = node.op.name if node.op.family != "movement" else "t"
-            held = (chain.held.get(node, ()) for chain in self.chains)
-            strips = next((strips for strips in held if strips), ())
-            self.buffers[node] = self._buffer(name, node, lanes, strips)
+            self.buffers[node] = self._buffer(name, node, lanes, self.held.get(node, ()))
             return
         late = self.last.get(target, -1) > place or cluster.alone is not None
         late = late or self.fallible  # a call may raise, and then no state has changed
@@ -248,31 +240,10 @@ class _Planner:
         mine = points_of(cluster, node)
         return all(mine == [index] for index in loads.get(alike.numbers.get(target, -1), []))
 
-    # -- order ----------------------------------------------------------------------------------
-
-    def _order(self) -> list[Cluster]:
-        """Producers first; a kernel that overwrites state after the kernels that read it."""
-        clusters = self.fusion.clusters
-        reads = {c.number: reads_of(c, self.fusion.member) for c in clusters}
-        before = predecessors(clusters, reads, self.made, self.fusion.member, self._targets())
-        given = {*self.graph.inputs, *self.graph.outputs}
-        order = launch_order(
-            clusters,
-            before,
-            reads,
-            self.made,
-            lambda node: 0 if node in given else weight_of(node),
-            frugal=bool(self.fusion.groups),
-        )
-        self.chains = chains(self.fusion, self.tags, order, reads, self._targets())
-        order = together(order, self.chains)
-        for place, cluster in enumerate(order):
-            self.last.update(dict.fromkeys(reads[cluster.number], place))
-        return order
-
     # -- loops and calls ------------------------------------------------------------------------
 
-    def _alone(self, node: Node, first: int) -> list[Nest]:
+    def _alone(self, node: Node) -> list[Nest]:
+        first = len(self.sequence.nests)
         if node.op.name == "scan":
             return self._loop(node, first)
         operands = tuple(self.buffers[source] for source in node.inputs)

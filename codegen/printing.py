@@ -67,7 +67,7 @@ def print_program(program: Program, shapes: Sequence[tuple[int, ...]], kernel: s
 
 
 def _between(kernels: Kernels, at: int) -> str:
-    """What happens before kernel ``at``: calls to LAPACK, loops that begin or end."""
+    """What happens before kernel ``at``: calls to LAPACK, loops and turns that begin."""
     lines = [
         f"--- {call.result.name} = {call.node.op.name}("
         f"{', '.join(one.name for one in call.operands)}) by LAPACK ---"
@@ -77,6 +77,9 @@ def _between(kernels: Kernels, at: int) -> str:
     for loop in kernels.loops:
         if loop.first == at:
             lines.append(f"--- kernels {loop.first} to {loop.last - 1}: {loop.turns} turns ---")
+    for first, count in kernels.groups:
+        if first == at:
+            lines.append(f"--- kernels {first} to {first + count - 1} take turns, a strip each ---")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen import memory
+from codegen.arena import size_in_bytes
 from codegen.arenas import Arenas
 from codegen.driver import FIELDS, shared_driver
 from codegen.kernels import Kernels
@@ -27,13 +28,13 @@ from codegen.nest import Buffer
 from codegen.recycle import Recycler
 from codegen.results import plan_results
 from codegen.schedule import Schedule
+from codegen.slots import Slots
 from codegen.vector.kernel import units
 from ir.dims import evaluate
 from ir.interpret import bind_symbols
 
 Array = npt.NDArray[Any]
 ALIGN = 64
-FEW = 8  # entries of an array that are set one by one
 _programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
 
@@ -65,28 +66,6 @@ class Timings:
     env: dict[str, int] = field(default_factory=dict)  # the symbols' values
 
 
-@dataclass(frozen=True)
-class Slots:
-    """Entries of the argument table that lie in one array, and how far into it."""
-
-    places: npt.NDArray[np.int64]
-    offsets: npt.NDArray[np.int64] | int  # in bytes
-    few: tuple[tuple[int, int], ...]  # the same where there are few: quicker one by one
-
-    @staticmethod
-    def of(found: Sequence[tuple[int, int]]) -> Slots:
-        places, offsets = (np.array(part, np.int64) for part in zip(*found, strict=True))
-        few = tuple(found) if len(found) <= FEW else ()
-        return Slots(places, offsets if offsets.any() else 0, few)
-
-    def point(self, table: npt.NDArray[np.int64], address: int) -> None:
-        """The array lies at ``address`` now."""
-        if not self.few:
-            table[self.places] = address + self.offsets
-        for place, offset in self.few:
-            table[place] = address + offset
-
-
 @dataclass
 class Binding:
     """Everything that depends on the sizes: launches, argument table, arena."""
@@ -94,7 +73,8 @@ class Binding:
     env: dict[str, int]
     launches: npt.NDArray[np.int64]
     start: int  # their address
-    table: npt.NDArray[np.int64]  # every kernel's argument pointers, one after the other
+    table: npt.NDArray[np.int64]  # every kernel's argument pointers, a row for each thread
+    threads: int  # that have arrays of their own; 0: none have
     external: Mapping[int, Slots]  # what follows each input's address
     fresh: tuple[tuple[int, Slots], ...]  # what follows each output's address
     stops: tuple[int, ...]  # for each call-out how many launches come before it
@@ -122,7 +102,8 @@ class Program:
         self._addresses, self._dims = tuple(addresses), dict(dims)
         self._memory = Recycler()
         self._results = plan_results(kernels.inputs, kernels.outputs, kernels.old, donated)
-        self._bindings: dict[tuple[tuple[int, ...], ...], Binding] = {}
+        self._bindings: dict[tuple[int, tuple[tuple[int, ...], ...]], Binding] = {}
+        self._apart = any(b.own for plan in self.plans for b in plan.nest.buffers)
         self._latest: Binding | None = None
         self._open = [
             at
@@ -151,20 +132,21 @@ class Program:
             elif self.kernels.calls:
                 self._run_between_calls(binding, inputs, results)
             else:
-                shared_driver().run_at(binding.start, len(binding.launches))
+                shared_driver().run_at(binding.start, len(binding.launches), binding.threads)
             self._results.finish(inputs, results)
             return results
 
     def memory_plan(self, inputs: Sequence[Array]) -> memory.Plan:
         """Where each intermediate lies for inputs of these shapes."""
-        key = tuple(x.shape for x in inputs)
+        key = self._threads(), tuple(x.shape for x in inputs)
         if key not in self._bindings:
-            self._bindings[key] = self._bind(key)
+            self._bindings[key] = self._bind(*key)
         return self._bindings[key].plan
 
     def barriers(self, env: Mapping[str, int]) -> list[bool]:
         """Before which kernels all threads wait, for the symbols' values in ``env``."""
-        return self._arenas.at(env, [units(plan, env) for plan in self.plans])[0]
+        counts = [units(plan, env) for plan in self.plans]
+        return self._arenas.at(env, counts, max(self._threads(), 1))[0]
 
     @property
     def arena_bytes(self) -> int:
@@ -183,13 +165,14 @@ class Program:
         if binding is not None:
             fresh = [at for at, x in enumerate(inputs) if x is not binding.bound[at]]
             asked = (*fresh, *self._open)
-            if asked and any(inputs[at].shape != binding.given[at] for at in asked):
+            other = asked and any(inputs[at].shape != binding.given[at] for at in asked)
+            if other or binding.threads != self._threads():
                 binding = None
         if binding is None:
-            key = tuple([x.shape for x in inputs])
+            key = self._threads(), tuple([x.shape for x in inputs])
             binding = self._bindings.get(key)
             if binding is None:
-                binding = self._bindings[key] = self._bind(key)
+                binding = self._bindings[key] = self._bind(*key)
             fresh = [at for at, x in enumerate(inputs) if x is not binding.bound[at]]
             self._latest = binding
         for at in fresh:
@@ -226,7 +209,7 @@ class Program:
                 alone = launches[at : at + 1].copy()
                 alone[:, 6] = 1  # not by turns with others
                 started = time.perf_counter()
-                driver.run(alone)
+                driver.run(alone, binding.threads)
                 seconds[turns[at][0]] += time.perf_counter() - started
         nothing = launches[:1].copy()
         nothing[:, 3:5], nothing[:, 6] = 0, 1  # no units, no barrier
@@ -244,11 +227,11 @@ class Program:
         done = 0
         for stop in dict.fromkeys(binding.stops):
             if stop > done:
-                shared_driver().run(binding.launches[done:stop])
+                shared_driver().run(binding.launches[done:stop], binding.threads)
             self._call_outs(binding, inputs, results, stop)
             done = stop
         if done < len(binding.launches):
-            shared_driver().run(binding.launches[done:])
+            shared_driver().run(binding.launches[done:], binding.threads)
 
     def _call_outs(
         self, binding: Binding, inputs: Sequence[Array], results: Sequence[Array], stop: int
@@ -278,16 +261,20 @@ class Program:
 
     # -- binding to sizes -----------------------------------------------------------------------
 
-    def _bind(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
+    def _threads(self) -> int:
+        """How many threads have arrays of their own; 0: none have."""
+        return shared_driver().threads if self._apart else 0
+
+    def _bind(self, threads: int, shapes: tuple[tuple[int, ...], ...]) -> Binding:
         env = bind_symbols([buffer.shape for buffer in self.kernels.inputs], shapes)
         counts = [units(plan, env) for plan in self.plans]
-        waits, plan = self._arenas.at(env, counts)
+        waits, plan = self._arenas.at(env, counts, max(threads, 1))
         place, fresh_memory = self._arenas.memory(plan.total)
         if fresh_memory:
             self._bindings.clear()  # they hold on to the old memory
         sizes = np.array([env[name] for name in self._dims] or [0], np.int64)
         calls = self._calls(env)
-        table, found = self._table(calls, plan, place, env)
+        table, found = self._table(calls, plan, place, env, max(threads, 1))
         launches = self._launches(calls, table, sizes, counts, waits)
         external = {
             at: Slots.of(found[buffer])
@@ -309,6 +296,7 @@ class Program:
             launches,
             launches.__array_interface__["data"][0],
             table,
+            threads,
             external,
             fresh,
             stops,
@@ -337,11 +325,13 @@ class Program:
         plan: memory.Plan,
         arena: Array,
         env: Mapping[str, int],
+        threads: int,
     ) -> tuple[npt.NDArray[np.int64], dict[Buffer, list[tuple[int, int]]]]:
         """Argument pointers of every call; (place, offset) of what inputs and outputs fill."""
         base = arena.__array_interface__["data"][0]
         outside = {*self.kernels.inputs, *self.kernels.outputs}
         entries: list[int] = []
+        own: list[int] = []  # for each entry how far on the next thread's lies
         found: dict[Buffer, list[tuple[int, int]]] = {}
         for k, turn in calls:
             for buffer in self.plans[k].nest.buffers:
@@ -355,7 +345,9 @@ class Program:
                     entries.append(0)
                 else:
                     entries.append(base + plan.offsets[owner.name] + offset)
-        return np.array(entries or [0], np.int64), found
+                own.append(size_in_bytes(owner, env) if owner.own else 0)
+        steps = np.arange(threads, dtype=np.int64)[:, None] * np.array(own or [0], np.int64)
+        return np.array(entries or [0], np.int64) + steps, found
 
     def _launches(
         self,
@@ -372,7 +364,8 @@ class Program:
             strips = max(self.plans[k].strips, 1)
             shared, group = counts[k] // strips, turns.get(k, 1)
             place = (self._addresses[k], start + 8 * at, dims)
-            rows.append((*place, shared, int(waits[k]), strips, group))
+            apart = table.strides[0] if self.plans[k].nest.turns else 0
+            rows.append((*place, shared, int(waits[k]), strips, group, apart))
             at += len(self.plans[k].nest.buffers)
         return np.array(rows, np.int64).reshape(-1, FIELDS)
 

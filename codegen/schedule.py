@@ -45,7 +45,9 @@ class Schedule:
 
     @property
     def strips(self) -> int:
-        """Into how many strips each block of the batch is cut."""
+        """Into how many strips that follow one another a unit of work is cut."""
+        if self.nest.turns:
+            return self.nest.chained
         counts = [int(axis.extent) // step for axis, step in self.nest.strips]  # type: ignore[arg-type]
         return prod(counts)
 
@@ -58,6 +60,8 @@ class Schedule:
         share = "batch blocks" if self.by_batch else "tiles"
         if self.nest.strips:
             share += f" in strips of {' x '.join(f'{a}:{step}' for a, step in self.nest.strips)}"
+        if self.nest.turns:
+            share = f"strips of one {' x '.join(map(str, self.nest.turns))}"
         lanes = "none" if self.vector is None else str(self.vector)
         return f"lanes {lanes}; register tile {tile or 'one point'}; threads share {share}"
 
@@ -93,7 +97,7 @@ def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
     if core is None or (by_batch and (len(axes) > MATRIX_AXES or nest.strips)):
         order = _order(nest, axes, vector, core, memo)
     else:
-        order = loop_order(core, axes, tile, vector)
+        order = loop_order(core, axes, tile, vector, nest.turns)
     if nest.strips and not (by_batch and all(step % tile[axis] == 0 for axis, step in nest.strips)):
         raise AssertionError(f"{nest.name} is computed in strips that its tiles do not fit into")
     return Schedule(nest, vector, tile, order, unroll, by_batch, turned=turned)

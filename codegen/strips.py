@@ -14,6 +14,7 @@ from math import prod
 
 from codegen.cluster import Cluster, Places
 from codegen.fuse import Fusion
+from codegen.heads import Heads
 from codegen.index import Axis
 from codegen.nest import LANES
 from codegen.patterns import joins_tiles
@@ -130,12 +131,12 @@ def together(order: Sequence[Cluster], found: Sequence[Chain]) -> list[Cluster]:
 
 
 def turns(
-    order: Sequence[Cluster], found: Sequence[Chain]
-) -> list[tuple[tuple[Cluster, ...], Chain | None]]:
+    order: Sequence[Cluster], found: Sequence[Chain | Heads]
+) -> list[tuple[tuple[Cluster, ...], Chain | Heads | None]]:
     """The launch order in pieces: each cluster by itself, or with those of its chain."""
     first = {chain.clusters[0].number: chain for chain in found}
     later = {cluster.number for chain in found for cluster in chain.clusters[1:]}
-    pieces: list[tuple[tuple[Cluster, ...], Chain | None]] = []
+    pieces: list[tuple[tuple[Cluster, ...], Chain | Heads | None]] = []
     for cluster in order:
         if cluster.number not in later:
             chain = first.get(cluster.number)

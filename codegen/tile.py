@@ -42,7 +42,7 @@ def register_tile(
     """The best tile over ``axes`` for registers of sixteen lanes; ``fixed`` sizes are given."""
     memo: dict[int, frozenset[Axis]] = {}
     inside = free_axes(core, memo)
-    pooled = frozenset(axis for axis in inside if axis not in nest.axes)
+    pooled = frozenset(axis for axis in inside if axis not in (*nest.axes, *nest.turns))
     loads = dict.fromkeys(e for e in walk([core.body]) if isinstance(e, Load))
     operands = [_operand(load, axes, vector, pooled, repeat) for load in loads]
     room = registers * 4 // max(4, core.dtype.itemsize)

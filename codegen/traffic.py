@@ -20,13 +20,18 @@ MOST_AXES = 5  # that are worth trying in every order
 
 
 def loop_order(
-    core: Reduce, axes: Sequence[Axis], tile: Mapping[Axis, int], vector: Axis | None
+    core: Reduce,
+    axes: Sequence[Axis],
+    tile: Mapping[Axis, int],
+    vector: Axis | None,
+    turns: Sequence[Axis] = (),
 ) -> tuple[Axis, ...]:
-    """``axes``, outermost first; as they are where no other order moves fewer bytes."""
+    """``axes``, outermost first; as they are where no other order moves fewer bytes. ``turns``
+    are axes that stand still."""
     given = tuple(axes)
     if not 1 < len(given) <= MOST_AXES:
         return given
-    steps = {a: tile[a] * (LANES if a == vector else 1) for a in given}
+    steps = {a: tile[a] * (LANES if a == vector else 1) for a in given} | dict.fromkeys(turns, 1)
     loads = list({e: None for e in walk([core.body]) if isinstance(e, Load)})
     best, least = given, 0.95 * _traffic(loads, given, steps)
     for order in permutations(given):

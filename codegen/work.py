@@ -59,15 +59,15 @@ class Work:
 
 def work_of(nest: Nest, env: Mapping[str, int]) -> Work:
     """The work of one launch for the symbols' values in ``env``."""
-    points = _Points(nest, env)
+    points, turns = _Points(nest, env), frozenset(nest.turns)  # it is all done at each of those
     flops = doubles = 0
     price = 0.0
     for expr, ways in points.ways:
         if isinstance(expr, Apply) and expr.op not in FREE:
-            count = points.of(free_axes(expr, points.memo), ways)
+            count = points.of(free_axes(expr, points.memo) | turns, ways)
             dtypes = {expr.dtype, *(arg.dtype for arg in expr.args)}
         elif isinstance(expr, Reduce):
-            axes = free_axes(expr.body, points.memo) | set(expr.axes)
+            axes = free_axes(expr.body, points.memo) | set(expr.axes) | turns
             count = points.of(axes, [way | _added(expr) for way in ways])
             dtypes = {expr.body.dtype}
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from codegen.nest import LANES
 from codegen.portable.names import Names, size_text
 from codegen.schedule import Schedule
-from codegen.vector.kernel import spans
+from codegen.vector.spans import spans
 from ir.dims import evaluate
 
 

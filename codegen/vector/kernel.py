@@ -8,7 +8,6 @@ batch blocks of sixteen rows, or tiles.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product as combinations
 from math import ceil, prod
 
@@ -23,38 +22,12 @@ from codegen.vector.evaluate import Evaluator
 from codegen.vector.loops import Reductions
 from codegen.vector.memory import Memory
 from codegen.vector.push import Push
+from codegen.vector.spans import Span, place_in, spans
 from codegen.vector.transpose import Turner
-from ir.dims import Size, evaluate
+from codegen.vector.turns import Turns
+from ir.dims import evaluate
 
 FAR = 32 * 1024  # bytes of an array that may not be in the first cache
-
-
-@dataclass(frozen=True)
-class Span:
-    """``count`` tiles of ``size`` steps (vectors along the vector axis) from step ``first``."""
-
-    first: int
-    count: Size
-    size: int
-    ragged: bool = False  # the last vector has lanes that do not exist
-
-
-def spans(axis: Axis, size: int, is_vector: bool) -> list[Span]:
-    """The tiles that cover an axis: whole ones, then the ragged rest."""
-    if not isinstance(axis.extent, int):
-        return [Span(0, blocks(axis) if is_vector else axis.extent, 1, is_vector)]
-    steps = ceil(axis.extent / LANES) if is_vector else axis.extent
-    ragged = is_vector and axis.extent % LANES != 0
-    whole = steps // size if not ragged else (steps - 1) // size
-    found = [Span(0, whole, size)] if whole else []
-    if steps > whole * size:
-        found.append(Span(whole * size, 1, steps - whole * size, ragged))
-    return found
-
-
-def blocks(axis: Axis) -> Size:
-    """Vectors along a symbolic axis; the size is named ``N//16`` for the run-time table."""
-    return axis.extent
 
 
 def units(plan: Schedule, env: Mapping[str, int]) -> int:
@@ -64,6 +37,8 @@ def units(plan: Schedule, env: Mapping[str, int]) -> int:
     if plan.by_batch:
         assert plan.vector is not None
         return ceil(evaluate(plan.vector.extent, env) / LANES) * plan.strips
+    if plan.nest.turns:
+        return prod(evaluate(axis.extent, env) for axis in plan.nest.turns)
     total = 1
     for axis in plan.order:
         count = 0
@@ -98,6 +73,8 @@ class Kernel:
             Push(self.b, self.evaluator, self.memory, self.plan.scatter).text()
         elif self.plan.nest.strips:
             self._strips()
+        elif self.plan.nest.turns:
+            Turns(self.b, self.plan, self.addressing, self._tile).text()
         elif self.plan.by_batch:
             self._axis(self.plan.order, {}, {})
         else:
@@ -278,16 +255,7 @@ class Kernel:
         self._tile(places, sizes, ragged)
 
     def _at(self, axis: Axis, tile: Value | None, span: Span) -> Place:
-        width = LANES if axis == self.plan.vector else 1
-        step = span.size * width
-        first = Linear(offset=span.first * width)
-        if tile is not None:
-            start = self.b.pure(f"mul i64 {{0}}, {step}", "i64", tile, multiple=step)
-            first = Linear(((start, 1),), first.offset)
-        if width == 1:
-            return Place(first)
-        lanes = Linear(step=1)
-        return Place(first.plus(lanes), first, lanes)
+        return place_in(self.b, tile, span, axis == self.plan.vector)
 
     # -- the body ---------------------------------------------------------------------------------
 
@@ -303,7 +271,7 @@ class Kernel:
                 axis: self._moved(places[axis], axis, step)
                 for axis, step in zip(axes, steps, strict=True)
             }
-            points.append(Env(moved))
+            points.append(Env({**places, **moved}))
         evaluator.keep.begin(len(points))
         self._turn_loads(points, sizes)
         for phase in dict.fromkeys(root.phase for root in nest.roots):
@@ -344,7 +312,11 @@ class Kernel:
         """What the epilogue reads and writes that may lie far away, by the rows of the tile."""
         written = {root.buffer: Load(root.buffer, root.index) for root in roots}
         read = {e.buffer: e for root in roots for e in _outside(root.value) if not e.args}
-        far = [load for load in {**read, **written}.values() if _bytes(load) >= FAR]
+        far = [
+            load
+            for load in {**read, **written}.values()
+            if _bytes(load) >= FAR and not load.buffer.own
+        ]
         axes = [axis for axis in self.plan.order if axis != self.plan.vector]
         row = max(axes, key=lambda axis: self.plan.tile[axis], default=None)
         if row is None or not far:

@@ -56,7 +56,7 @@ def fingerprint(plan: Schedule) -> str:
     nest = plan.nest
     numbers = {buffer: at for at, buffer in enumerate(nest.buffers)}
     seen: dict[int, int] = {}
-    lines = [f"b{at} {b.dtype} {b.shape} {b.batch} {b.strips}" for b, at in numbers.items()]
+    lines = [f"b{at} {b.dtype} {b.shape} {b.batch} {b.strips} {b.own}" for b, at in numbers.items()]
     exprs = list(walk([root.value for root in nest.roots]))
     for expr in exprs:
         seen[id(expr)] = len(seen)
@@ -97,7 +97,8 @@ def _loops(plan: Schedule, nest: Nest) -> str:
     unroll = sorted(a.name for a in plan.unroll)
     strips = [(a.name, step) for a, step in nest.strips]
     special = f"{plan.scatter is None} {plan.turned and plan.turned.name} {strips}"
-    return f"{axes} {tile} {order} {unroll} {plan.vector} {plan.by_batch} {special}"
+    turns = [(a.name, a.extent) for a in nest.turns]
+    return f"{axes} {tile} {order} {unroll} {plan.vector} {plan.by_batch} {special} {turns}"
 
 
 def _digest(text: str) -> str:

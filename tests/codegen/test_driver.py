@@ -99,16 +99,16 @@ class Launches:
     def __init__(self):
         self.rows, self.kept = [], []
 
-    def add(self, kernel, arrays, units, dims=(), flags=0, strips=1, group=1):
+    def add(self, kernel, arrays, units, dims=(), flags=0, strips=1, group=1, apart=0):
         args = np.array([array.ctypes.data for array in arrays], np.int64)
         dims = np.array([*dims, 0], np.int64)
         self.kept += [args, dims, arrays]
         place = (kernel, args.ctypes.data, dims.ctypes.data)
-        self.rows.append((*place, units, flags, strips, group))
+        self.rows.append((*place, units, flags, strips, group, apart))
         return self
 
     def array(self):
-        return np.array(self.rows, np.int64).reshape(-1, 7)
+        return np.array(self.rows, np.int64).reshape(-1, 8)
 
 
 @pytest.mark.parametrize("units", [0, 1, 2, 3, 5, 8, 1000])
@@ -130,6 +130,17 @@ def test_strips_of_a_group_each_run_once(driver, kernels, units, group):
     driver.run(launches.array())
     assert [array.tolist() for array in arrays] == [[1] * 4 * units + [0]] * group
     assert after.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("more", [0, 1])  # for as many threads as there are, or for others
+def test_threads_have_arguments_of_their_own(driver, kernels, more):
+    counts = np.zeros((driver.threads + more, 60), np.int64)
+    table = np.array([[row.ctypes.data] for row in counts], np.int64)
+    rows = Launches().add(kernels["count"], [counts], 60, apart=table.strides[0]).array()
+    rows[0, 1] = table.ctypes.data
+    driver.run(rows, len(counts))
+    assert counts.sum(0).tolist() == [1] * 60
+    assert counts.sum(1).tolist() == [60 // len(counts)] * len(counts)
 
 
 @pytest.mark.parametrize("units", [1, 3, 7, 64])
@@ -220,7 +231,7 @@ def test_ten_thousand_runs(kernels, threads):
 
 
 def test_an_empty_list_is_run(driver):
-    driver.run(np.zeros((0, 7), np.int64))
+    driver.run(np.zeros((0, 8), np.int64))
 
 
 def test_many_python_threads_take_turns(kernels):
@@ -258,10 +269,10 @@ def test_workers_come_with_the_first_run_and_leave_with_the_driver(kernels):
     before = native_threads()
     driver = Driver(4)
     assert not native_threads() - before
-    driver.run(np.zeros((0, 7), np.int64))
+    driver.run(np.zeros((0, 8), np.int64))
     assert settles_at(3, before)
     driver.resize(2)
-    driver.run(np.zeros((0, 7), np.int64))
+    driver.run(np.zeros((0, 8), np.int64))
     assert settles_at(1, before)
     del driver
     assert settles_at(0, before)
@@ -281,10 +292,10 @@ def test_a_closed_driver_starts_again(kernels):
 @pytest.mark.parametrize(
     "bad",
     [
-        np.zeros(7, np.int64),
+        np.zeros(8, np.int64),
         np.zeros((1, 5), np.int64),
-        np.zeros((1, 7)),
-        np.zeros((2, 14), np.int64)[:, ::2],
+        np.zeros((1, 8)),
+        np.zeros((2, 16), np.int64)[:, ::2],
     ],
 )
 def test_malformed_lists_are_refused(bad):
@@ -316,9 +327,9 @@ def test_a_thread_that_cannot_start_is_an_error(monkeypatch):
     monkeypatch.setattr(driver_module, "start_thread", refuse)
     driver = Driver(2)
     with pytest.raises(OSError, match="no worker thread"):
-        driver.run(np.zeros((0, 7), np.int64))
+        driver.run(np.zeros((0, 8), np.int64))
     monkeypatch.undo()
-    driver.run(np.zeros((0, 7), np.int64))
+    driver.run(np.zeros((0, 8), np.int64))
     driver.close()
 
 
@@ -331,7 +342,7 @@ warnings.simplefilter("ignore")  # Python warns of any fork beside threads
 at = load_object(emit_object({kernels!r}), ["count"])["count"]
 counts = np.zeros(8, np.int64)
 args = np.array([counts.ctypes.data])
-launches = np.array([(at, args.ctypes.data, 0, 8, 1, 1, 1)] * 3, np.int64)
+launches = np.array([(at, args.ctypes.data, 0, 8, 1, 1, 1, 0)] * 3, np.int64)
 driver = Driver(2)
 driver.run(launches)
 {body}

@@ -22,6 +22,7 @@ from codegen.index import (
     linearise,
     modulo,
     of_axis,
+    replaced,
     scale,
 )
 from ir.dims import evaluate, symbol
@@ -178,6 +179,17 @@ def test_flipped_axis_is_never_divided_below_zero():
             reach = bounds(inner)
             assert reach is not None
             assert reach[0] >= 0
+
+
+def test_an_axis_in_blocks_means_the_same():
+    row, column, block, inner = Axis("i", 12), Axis("j", 4), Axis("c", 3), Axis("i", 4)
+    flat = add(scale(of_axis(row), 4), of_axis(column), 5)
+    index = add(floordiv(flat, 6), modulo(flat, 7))
+    cut = replaced(index, {row: add(scale(of_axis(block), 4), of_axis(inner))})
+    assert row not in axes_of(cut)
+    for c, i, j in np.ndindex(3, 4, 4):
+        at = {block: c, inner: i, column: j}
+        assert value(cut, at) == value(index, {row: 4 * c + i, column: j})
 
 
 def test_symbolic_sizes_scale_but_do_not_divide():

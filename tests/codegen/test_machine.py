@@ -35,7 +35,7 @@ def run(name: str, threads: int, arrays: list[np.ndarray], units: int, times: in
     driver = Driver(threads)
     table = np.array([array.ctypes.data for array in arrays], np.int64)
     count = np.array([times], np.int64)
-    row = (machine._kernels()[name], table.ctypes.data, count.ctypes.data, units, 0, 1, 1)
+    row = (machine._kernels()[name], table.ctypes.data, count.ctypes.data, units, 0, 1, 1, 0)
     driver.run(np.array([row], np.int64))
     driver.close()
 
