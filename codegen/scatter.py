@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codegen.index import Axis, of_axis
+from codegen.lanes import length
 from codegen.nest import Apply, Const, Expr, Nest, Position, Reduce, free_axes, walk
 
 
@@ -17,6 +18,12 @@ class Scatter:
     outer: frozenset[Axis]  # of the nest, that the place depends on too
     meant: Expr
     value: Expr
+
+    @property
+    def shared(self) -> Axis:
+        """The axis whose points threads share: one of the ``outer``, each point of which is a sum
+        of its own, or else the rows."""
+        return max(sorted(self.outer, key=str), key=length, default=self.row)
 
 
 def scatter_of(nest: Nest) -> Scatter | None:

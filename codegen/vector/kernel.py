@@ -33,7 +33,7 @@ FAR = 32 * 1024  # bytes of an array that may not be in the first cache
 def units(plan: Schedule, env: Mapping[str, int]) -> int:
     """How many units of work threads share, for the symbols' values in ``env``."""
     if plan.scatter is not None:
-        return evaluate(plan.scatter.row.extent, env)
+        return evaluate(plan.scatter.shared.extent, env)
     if plan.by_batch:
         assert plan.vector is not None
         return ceil(evaluate(plan.vector.extent, env) / LANES) * plan.strips

@@ -2,8 +2,9 @@
 
 The nest asks, for every place, which values are meant for it: right, but every place reads every
 value. Here each thread clears its own rows, walks all values in order and adds those meant for a
-row of its own. So no two threads write one row, and the order of every sum is that of the values,
-whatever the number of threads.
+row of its own. Where the place depends on other axes too, each of their points is a sum of its
+own, and threads share those. So no two threads write one row, and the order of every sum is that of
+the values, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -32,12 +33,27 @@ class Push:
         (self.root,) = self.plan.nest.roots
 
     def text(self) -> None:
-        """Clear the rows ``[begin, end)``, then add."""
+        """Clear what is this thread's, then add."""
         begin, end = Value("%begin", "i64"), Value("%end", "i64")
+        shared, row = self.scatter.shared, self.scatter.row
+        if shared == row:
+            self._clear_and_add({}, begin, end)
+            return
+
+        def one(i: Value, carried: list[Value]) -> list[Value]:
+            zero = Value("0", "i64")
+            self._clear_and_add({shared: _at(i)}, zero, self.evaluator.addressing.size(row.extent))
+            return carried
+
+        self.b.loop(begin, end, 1, [], one)
+
+    def _clear_and_add(self, at: Mapping[Axis, Place], begin: Value, end: Value) -> None:
+        """Clear the rows ``[begin, end)`` where the axes stand as ``at`` says, then add."""
         row, rest = self.scatter.row, [a for a in self.plan.nest.axes if a != self.scatter.row]
+        rest = [a for a in rest if a not in at]
 
         def clear(i: Value, carried: list[Value]) -> list[Value]:
-            self._each(rest, {row: _at(i)}, self._clear)
+            self._each(rest, {**at, row: _at(i)}, self._clear)
             return carried
 
         self.b.loop(begin, end, 1, [], clear)
@@ -57,7 +73,7 @@ class Push:
 
             self.b.loop(Value("0", "i64"), times, 1, [], found)
 
-        self._each([*outer, *self.scatter.values], {}, value)
+        self._each([*outer, *self.scatter.values], at, value)
 
     def _row(self, places: Mapping[Axis, Place]) -> Value:
         """The row that the value at ``places`` is meant for."""
