@@ -52,6 +52,12 @@ def contraction_axis(nest: Nest) -> Axis | None:
     return max(along or long, key=length, default=None)
 
 
+def reads_across(nest: Nest, axis: Axis) -> bool:
+    """Whether a sum reads an operand across ``axis``: lanes along it would load one by one."""
+    bodies = [e.body for e in walk([root.value for root in nest.roots]) if isinstance(e, Reduce)]
+    return any(isinstance(e, Load) and step_along(e, axis) == 2 for e in walk(bodies))
+
+
 def length(axis: Axis) -> int:
     """The extent; a symbolic one is taken to be some vectors long."""
     return axis.extent if isinstance(axis.extent, int) else 4 * LANES

@@ -27,7 +27,7 @@ from codegen.halo import with_halos
 from codegen.heads import Heads
 from codegen.index import Axis, Index
 from codegen.kernels import Kernels
-from codegen.lanes import contraction_axis
+from codegen.lanes import contraction_axis, reads_across
 from codegen.launches import launches_of
 from codegen.loops import Loop, Place, fixed_copies, lay_out
 from codegen.lower import Lowering
@@ -310,7 +310,9 @@ class _Planner:
             copies = [self._copy(node, order) for node, order in orders.items()]
             if copies:
                 nest, _ = self._lower(cluster, {copy.node: copy for copy in copies})
-        return replace(nest, rows=contraction_axis(nest) if heavy else None), copies
+        rows = contraction_axis(nest) if heavy else None
+        rows = None if rows is None or reads_across(nest, rows) else rows
+        return replace(nest, rows=rows), copies
 
     def _copy(self, node: Node, order: Order) -> Copy:
         found = self.copies.get((node, order))
