@@ -19,6 +19,7 @@ from ir.graph import Node
 
 SMALL_BATCH = 8  # below this many rows the lanes come from another axis
 LONG_SUM = 32 * LANES  # products of one result, of which the lanes may each sum up a part
+LARGE = 1 << 14  # elements of an array that is worth a copy though each is used once
 REUSED = 12  # an operand whose elements are each used this often is worth a copy
 
 
@@ -81,7 +82,8 @@ def wanted_orders(
         lanes = rows or _written_axis(nest)
         if order is None and lanes is not None and load.buffer.batch is None:
             order = _inner_order(nest, load, lanes)
-        if order is not None and _uses(nest, load) >= 1:  # not for one row of many
+        # not for one row of many
+        if order is not None and (_uses(nest, load) >= 1 or _is_beside(nest, load, order)):
             found[node] = order
     return found
 
@@ -121,6 +123,16 @@ def _inner_order(nest: Nest, load: Load, lanes: Axis) -> Order | None:
     if factor_of(linearise(load.index, load.buffer.shape), lanes) == 1:
         return None
     return Order("inner", dims[0]) if _uses(nest, load) >= REUSED else None
+
+
+def _is_beside(nest: Nest, load: Load, order: Order) -> bool:
+    """Whether every result is put together with an element of a large array, which lies across the
+    lanes: turned sixteen rows at a time, a copy is made quicker than the elements are read."""
+    sums = [e.body for e in _values(nest) if isinstance(e, Reduce)]
+    known = all(isinstance(size, int) for size in load.buffer.shape)
+    size = prod(length(axis) for axis in nest.axes)
+    whole = known and prod(map(int, load.buffer.shape)) == size >= LARGE  # type: ignore[arg-type]
+    return order.kind == "lanes" and whole and not any(e is load for e in walk(sums))
 
 
 def _uses(nest: Nest, load: Load) -> float:
