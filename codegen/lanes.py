@@ -14,6 +14,7 @@ from codegen.nest import LANES, Apply, Guard, Load, Nest, Reduce, Root, free_axe
 
 GATHER = 1.5  # a load or a store of one lane, against one of a whole vector
 SPREAD = 3.0  # the same where every lane lies in another cache line, and nothing turns vectors
+SOME = 1.3  # the same where operands lie in rows: the estimate is rough
 MUCH = 2.0  # the batch in the lanes, so that threads keep to their rows, may cost so much more
 TILE = 6.0  # uses of an operand in a register tile
 SCATTER = 1.1  # a store, against a load
@@ -78,8 +79,11 @@ def vector_axis(nest: Nest, reduces: list[Reduce], places: bool = True) -> Axis 
         if length(axis) >= 2 and (axis in nest.axes or all(axis in r.axes for r in reduces))
     }
     best = min(costs, key=lambda axis: costs[axis], default=None)
-    if nest.batch in costs and costs[nest.batch] < MUCH * costs[best or nest.batch]:
-        return nest.batch
+    if nest.batch in costs:
+        across = bool(reduces) and any(step_along(load, nest.batch) == 2 for load in nest.loads)
+        much = SOME if across else MUCH
+        if costs[nest.batch] < much * costs[best or nest.batch]:
+            return nest.batch
     return best
 
 
