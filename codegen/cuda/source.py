@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codegen.cuda import ways
-from codegen.cuda.attention import Attention, AttentionBody, names_of
+from codegen.cuda.attention import AttentionNest, Forward
+from codegen.cuda.attention_backward import BackwardBody
+from codegen.cuda.attention_body import Attention, AttentionBody, names_of
+from codegen.cuda.attention_forward import ForwardBody
 from codegen.cuda.body import CudaBody
-from codegen.cuda.chain import Chain
 from codegen.cuda.points import ApartBody, PointsBody
 from codegen.cuda.push import Push, PushBody
 from codegen.cuda.rows import Group, RowsBody, shuffle_function
@@ -76,7 +78,7 @@ def emit_kernel(
         if is_half(buffer.dtype):
             raise UnsupportedError(f"the cuda spelling has no {buffer.dtype} ({buffer})")
     name = name or nest.name
-    names = names_of(nest, _FOREIGN) if isinstance(nest, Chain) else Names(nest, _FOREIGN)
+    names = _names(nest)
     chosen = ways.way_of(nest, block, warp, precision) if isinstance(way, str) else way
     if chosen is None and any(root.within for root in nest.roots):
         raise AssertionError(f"{nest.name} stores along its rows, which one thread cannot")
@@ -100,6 +102,12 @@ def emit_kernel(
         not isinstance(chosen, Tiles | Apart | Push | Attention),
         words,
     )
+
+
+def _names(nest: Nest) -> Names:
+    if isinstance(nest, AttentionNest):
+        return names_of(nest, _FOREIGN)
+    return Names(nest, _FOREIGN)
 
 
 def _head(nest: Nest) -> list[str]:
@@ -137,7 +145,8 @@ def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
         case Push():
             return PushBody(nest, names, way)
         case Attention():
-            return AttentionBody(names, way)
+            forward = isinstance(way.nest.work, Forward)
+            return (ForwardBody if forward else BackwardBody)(names, way)
     return PointsBody(nest, names)
 
 
@@ -159,8 +168,9 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
             return way.block, grid, words
         case Attention():
             assert isinstance(body, AttentionBody)
-            words = f"a block for every {way.tile.rows} rows of an attention"
-            return way.tile.threads, body.blocks_wanted, words
+            sizes = way.blocks
+            words = f"a block for every {sizes.rows} {_word(way)}, {sizes.columns} at a time"
+            return sizes.threads, body.blocks_wanted, words
         case Push():
             words = f"a block for every {way.span} of the rows to which values are added"
             return way.threads, str(-(-way.rows // way.span)), words
@@ -169,6 +179,15 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
     assert isinstance(body, PointsBody)
     words = "a thread for every " + ("point" if body.wide is None else "four neighbouring points")
     return block, f"({body.threads_wanted} + {block - 1}) // {block}", words
+
+
+def _word(way: Attention) -> str:
+    """What a block has some of, and of which it walks along others."""
+    work = way.nest.work
+    if isinstance(work, Forward):
+        return "queries of an attention, keys"
+    words = ["queries", "keys"] if work.blocked == work.weights.query else ["keys", "queries"]
+    return f"{words[0]} of an attention's gradient, {words[1]}"
 
 
 def _imports(text: str) -> str:
@@ -188,7 +207,10 @@ def _helpers(nest: Nest, body: CudaBody) -> list[str]:
     exprs = walk([root.value for root in nest.roots])
     if any(getattr(e, "op", "") == "threefry" for e in exprs):
         found.append(THREEFRY.replace("@njit", '@cuda.jit(device=True, inline="always")'))
-    rows = body.rows if isinstance(body, AttentionBody) else body
-    if isinstance(rows, RowsBody):
-        found += [shuffle_function(name) for name in sorted(rows.shared.used)]
+    used: set[str] = set()
+    if isinstance(body, RowsBody):
+        used = body.shared.used
+    elif isinstance(body, ForwardBody):
+        used = body.used
+    found += [shuffle_function(name) for name in sorted(used)]
     return found

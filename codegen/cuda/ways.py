@@ -1,6 +1,7 @@
 """A nest in, how its points are shared among threads out: a stated rule for each way.
 
-- *attention*: scores, their softmax and the product with values, where nobody else reads them;
+- *attention*: scores, their softmax and the product with values, or the gradients of all that,
+  where nobody else reads them;
 - *push*: sums of at least 64 values at computed places that do not depend on the column;
 - *tiles*: a product with at least four rows and columns and a sum of at least eight;
 - *columns*: a reduction of at least 32 elements whose neighbours in memory are other points, over
@@ -16,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from codegen.cuda.attention import Attention, attention_of
+from codegen.cuda.attention_body import Attention, attention_of
 from codegen.cuda.product import Product, product_of
 from codegen.cuda.push import BLOCKS as PUSH_BLOCKS, Push
 from codegen.cuda.rows import Group

@@ -253,24 +253,11 @@ def places(values, rows, columns):
     return Graph((x, at), (make.apply("put_add", x, at, axis=0, extent=rows),))
 
 
-def attention(batch, heads, queries, keys, width, causal=False):
-    """The graph of one attention, as the engine traces it without gradients."""
-
-    @engine.jit
-    def step(q, k, v):
-        with engine.no_grad():
-            return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-
-    sizes = [(batch, heads, n, width) for n in (queries, keys, keys)]
-    return step.draft(*(engine.randn(*size) for size in sizes)).graph
-
-
 SHARING = {
     "a block for a row": lambda: reduction("sum", (3, 1100), 1),
     "its best place": lambda: reduction("argmax", (3, 1100), 1),
     "columns": lambda: reduction("max", (40, 5), 0),
     "sums at places": lambda: places(70, 10, 3),
-    "attention": lambda: attention(1, 1, 4, 9, 5),
     "tiles": lambda: product(6, 5, 9),
     "wide tiles": lambda: product(16, 8, 9),
 }
@@ -279,20 +266,24 @@ SHARING = {
 @pytest.mark.parametrize("name", list(SHARING))
 def test_a_missing_barrier_is_found(small, name):
     """Take any one barrier out of a kernel, and there is a race."""
-    graph = SHARING[name]()
+    every_barrier_matters(small, SHARING[name]())
+
+
+def every_barrier_matters(small, graph, at=-1):
+    """Without any one of the barriers of kernel ``at`` there is a race; with all there is none."""
     arrays = [np.ones(node.shape, node.dtype) for node in graph.inputs]
     whole = program(graph)
-    kernel = whole.sources[-1]
+    kernel = whole.sources[at]
     barriers = kernel.source.count("cuda.syncthreads()")
     assert barriers > 1
     whole.run(arrays)
     assert small.accesses
     assert not small.found
     for which in range(barriers):
-        whole._compiled[-1] = planted(kernel, which)
+        whole._compiled[at] = planted(kernel, which)
         with suppress(IndexError):  # of a place that another thread had not written yet
             whole.run(arrays)
-        assert small.found, f"{name}: nothing without barrier {which}"
+        assert small.found, f"{kernel.way}: nothing without barrier {which}"
         small.settle()
 
 
@@ -363,18 +354,3 @@ def test_tiles_of_a_device(chosen):
     whole.sources[0] = emit_kernel(nest, way=Tiles(product_of(nest), chosen))
     whole._compiled[0] = compiled(whole.sources[0])
     np.testing.assert_array_equal(whole.run(arrays)[0], arrays[0] @ arrays[1].T)
-
-
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("shape", [(2, 3, 7, 9, 5), (1, 2, 8, 8, 4)])
-def test_attention_is_one_kernel(small, shape, causal):
-    """Scores and weights stay in shared memory; queries and keys that no tile divides."""
-    graph = attention(*shape, causal)
-    one = program(graph)
-    assert one.sources[-1].way.endswith("rows of an attention")
-    rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=n.shape).astype(n.dtype) for n in graph.inputs]
-    wanted = interpret(graph, arrays)
-    (found,) = one.run(arrays)
-    np.testing.assert_allclose(found, wanted[0], rtol=1e-5, atol=1e-6)
-    assert small.accesses
