@@ -137,7 +137,7 @@ def _slopes(web: Web, chain: Chain, at: int, chance: Expr) -> _Slopes | None:
     if product is None:
         return None
     core, value = product
-    sums = _level(chain, core)
+    sums = _level(web.nests[chain.at].name, chain, core)
     if sums is None or factors(value, core) != factors(weights.weight, weights.chance):
         return None
     nest, place, result = sums
@@ -151,7 +151,7 @@ def _slopes(web: Web, chain: Chain, at: int, chance: Expr) -> _Slopes | None:
     return _Slopes((step, at), core, total, place, named, result, root.buffer)
 
 
-def _level(chain: Chain, core: Reduce) -> tuple[Nest, Load, Part] | None:
+def _level(name: str, chain: Chain, core: Reduce) -> tuple[Nest, Load, Part] | None:
     """The nest of the rows' levels, their place, and the result that it reads."""
     weights, result = chain.weights, chain.result
     inner = tuple(axis for axis in core.axes if axis.extent != 1)
@@ -166,11 +166,11 @@ def _level(chain: Chain, core: Reduce) -> tuple[Nest, Load, Part] | None:
     plain = [root for root in result.roots if root.value == result.core]
     if not plain:
         own = (*weights.rows, *result.columns)
-        buffer = Buffer("attended", core.dtype, tuple(axis.extent for axis in own))
+        buffer = Buffer(f"{name}.plain", core.dtype, tuple(axis.extent for axis in own))
         plain = [Root(buffer, tuple(of_axis(axis) for axis in own), result.core)]
         result = replace(result, roots=(*result.roots, *plain))
     moved = renamed_root(plain[0], names, {})
     body = Apply("mul", (one, Load(moved.buffer, moved.index)), core.dtype)
-    place = rows_buffer("level", weights)
+    place = rows_buffer(f"{name}.level", weights)
     root = Root(place.buffer, place.index, Reduce("sum", inner, body, core.dtype))
     return Nest("level", weights.rows, (root,)), place, result
