@@ -18,6 +18,7 @@ from codegen.cuda.attention_body import attention_of
 from codegen.cuda.joined import joined_chains
 from codegen.cuda.stages import in_stages
 from codegen.cuda.ways import BLOCK, WARP
+from codegen.cuda.widen import widened
 from codegen.kernels import Kernels
 from codegen.loops import Loop
 from codegen.nest import Nest
@@ -53,9 +54,15 @@ def _joined(kernels: Kernels) -> list[tuple[Nest, ...]]:
         return [(nest,) for nest in kernels.nests]
     kept = {*kernels.inputs, *kernels.outputs}
     kept |= {buffer for pair in kernels.copies for buffer in pair}
-    return joined_chains(
-        kernels.nests, frozenset(kept), lambda nest: attention_of(nest, BLOCK, WARP) is not None
+    nests = widened(kernels.nests, frozenset(kept))
+    joined = iter(
+        joined_chains(
+            [nest for nest in nests if nest is not None],
+            frozenset(kept),
+            lambda nest: attention_of(nest, BLOCK, WARP) is not None,
+        )
     )
+    return [() if nest is None else next(joined) for nest in nests]
 
 
 def by_phase(nest: Nest) -> list[Nest]:

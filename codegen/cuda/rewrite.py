@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from codegen.index import Axis, Div, Dynamic, Index, Mod, add, floordiv, modulo, of_axis, scale
@@ -78,11 +78,14 @@ def _moved(index: Index, places: Mapping[Axis, Index], go) -> Index:  # type: ig
 
 def put(expr: Expr, stands: Mapping[Expr, Expr]) -> Expr:
     """``expr`` with others in the place of every part that equals a key of ``stands``."""
-    found: dict[int, Expr] = {}
-    for part in walk([expr]):
-        if part in stands:
-            found[id(part)] = stands[part]
-    return _replaced(expr, found, {})
+    return put_all([expr], stands)[0]
+
+
+def put_all(exprs: Sequence[Expr], stands: Mapping[Expr, Expr]) -> list[Expr]:
+    """``put`` for several that share parts: these stay shared."""
+    found = {id(part): stands[part] for part in walk(exprs) if part in stands}
+    memo: dict[int, Expr] = {}
+    return [_replaced(expr, found, memo) for expr in exprs]
 
 
 def renamed(expr: Expr, names: Mapping[Axis, Axis], memo: dict[int, Expr]) -> Expr:

@@ -21,8 +21,6 @@ from codegen.cuda.ways import BLOCK, WARP, Apart, Tiles, Way
 from codegen.nest import Buffer, Nest, walk
 from codegen.portable.names import Names, nest_symbols
 from codegen.portable.source import THREEFRY, one_line
-from ir.errors import UnsupportedError
-from ir.types import is_half
 
 __all__ = ["BLOCK", "MOST_BLOCKS", "Kernel", "emit_kernel"]
 
@@ -31,7 +29,8 @@ MOST_BLOCKS = 1024  # of a grid whose blocks take several turns
 _CALLED = (
     *("ceil", "floor", "fmod"),
     *("quotient", "remainder", "load4", "store4"),
-    *("tf32", "multiply_tf32"),
+    *("tf32", "multiply_tf32", "pack_bf16", "multiply_bf16", "pack_f16", "multiply_f16"),
+    *("widen_bf16", "round_bf16", "widen_f16", "round_f16"),
 )
 _FOREIGN = ("cuda", "thread", "points", "exists", *_CALLED)
 
@@ -65,18 +64,17 @@ def emit_kernel(
     block: int = BLOCK,
     warp: int = 0,
     way: Way | str = "best",
-    precision: str = "float32",
+    precision: str = "default",
 ) -> Kernel:
     """The kernel of ``nest``, for blocks of ``block`` threads.
 
     ``warp``: lanes that shuffle, where they are fewer than the device's or than the block has.
     ``way``: how points are shared, where not the best one (``ways.py``) is wanted. ``precision`` of
-    products: "float32", or "tf32" for tensor cores, which keep 10 bits of each factor's mantissa.
+    products: "default", "exact", or "tf32" and "bf16" for tensor cores, which keep 10 and 7 bits of
+    each factor's mantissa. Products of halves go by tensor cores without being asked, since that
+    rounds nothing, unless "exact" is wanted.
     Raises ``UnsupportedError`` for what has no spelling, which is named.
     """
-    for buffer in nest.buffers:
-        if is_half(buffer.dtype):
-            raise UnsupportedError(f"the cuda spelling has no {buffer.dtype} ({buffer})")
     name = name or nest.name
     names = _names(nest)
     chosen = ways.way_of(nest, block, warp, precision) if isinstance(way, str) else way
@@ -137,7 +135,7 @@ def _in_symbols(text: str, names: Names) -> str:
 def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
     match way:
         case Tiles():
-            return (TensorBody if way.tensor else TilesBody)(nest, names, way.product, way.tile)
+            return _tiles_body(nest, names, way)
         case Group():
             return RowsBody(nest, names, way)
         case Apart():
@@ -150,6 +148,12 @@ def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
     return PointsBody(nest, names)
 
 
+def _tiles_body(nest: Nest, names: Names, way: Tiles) -> TilesBody:
+    if way.tensor:
+        return TensorBody(nest, names, way.product, way.tile, way.tensor)
+    return TilesBody(nest, names, way.product, way.tile)
+
+
 def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
     """Threads of a block, blocks, and the way in words."""
     match way:
@@ -157,7 +161,7 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
             assert isinstance(body, TilesBody)
             t = way.tile
             words = f"a block for every tile of {t.rows} x {t.columns}, steps of {t.depth}"
-            words += ", by tensor cores" if way.tensor else ""
+            words += f", {way.tensor} by tensor cores" if way.tensor else ""
             return t.threads, body.blocks_wanted, words
         case Group():
             points = body.places.size(body.count(body.nest.axes))
