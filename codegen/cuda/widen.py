@@ -1,4 +1,4 @@
-"""Nests in launch order in, the same without those that only widen halves out.
+"""Nests in launch order in, the same without results that only widen halves out.
 
 A CPU reads an operand of a product many times, and widens it once. A GPU's blocks read it from
 memory, where a half is half as long, and widen it as they load it: tensor cores take it as it is.
@@ -16,40 +16,36 @@ from ir.types import is_half
 
 
 def widened(nests: Sequence[Nest], kept: frozenset[Buffer]) -> list[Nest | None]:
-    """The nests, None in the place of each whose readers widen its halves for themselves."""
+    """The nests without the results whose readers widen halves for themselves; None in the place
+    of each that has no other result."""
     found: list[Nest | None] = list(nests)
     for at, nest in enumerate(nests):
-        root = _widening(nest)
-        if root is None or root.buffer in kept:
-            continue
-        web = Web([one or _NOTHING for one in found], kept)
-        readers = web.readers.get(root.buffer, set())
-        half = [load.buffer for load in nest.loads]
-        if web.maker(root.buffer) != at or not readers:
-            continue
-        if not web.quiet(half, at + 1, max(readers) + 1, ()):
-            continue
-        for reader in readers:
-            changed = found[reader]
-            assert changed is not None
-            found[reader] = _reading(changed, root)
-        found[at] = None
+        for root in nest.roots:
+            web = Web([one or _NOTHING for one in found], kept)
+            readers = web.readers.get(root.buffer, set())
+            half = _widening(root)
+            if half is None or not readers or at in readers or web.maker(root.buffer) != at:
+                continue
+            if not web.quiet([half], at, max(readers) + 1, ()):
+                continue
+            for reader in readers:
+                found[reader] = _reading(found[reader] or _NOTHING, root)
+            left = tuple(one for one in (found[at] or _NOTHING).roots if one is not root)
+            found[at] = replace(found[at] or _NOTHING, roots=left) if left else None
     return found
 
 
 _NOTHING = Nest("nothing", (), ())
 
 
-def _widening(nest: Nest) -> Root | None:
-    """The root of a nest that casts one half at every point and does nothing else."""
-    if len(nest.roots) != 1 or nest.roots[0].within:
-        return None
-    (root,) = nest.roots
+def _widening(root: Root) -> Buffer | None:
+    """The halves that a root only casts, at every point."""
     value = root.value
     if not isinstance(value, Apply) or value.op != "cast" or not is_half(value.args[0].dtype):
         return None
-    places = plain_axes(root.index)
-    return root if isinstance(value.args[0], Load) and places is not None else None
+    (load,) = value.args
+    plain = isinstance(load, Load) and plain_axes(root.index) is not None and not root.within
+    return load.buffer if plain and isinstance(load, Load) else None
 
 
 def _reading(nest: Nest, root: Root) -> Nest:
