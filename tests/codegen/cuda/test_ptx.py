@@ -7,9 +7,11 @@ import re
 
 import pytest
 
+import engine
 from codegen.cuda import emit_kernel
 from codegen.cuda.inspect import ARCHITECTURES, find_ptxas, occupancy, ptx_of, resources_of
 from codegen.cuda.plan import plan_cuda
+from engine.nn import functional as F
 from ir import make
 from ir.errors import UnsupportedError
 from ir.graph import Graph
@@ -63,6 +65,33 @@ def test_kernels_keep_to_registers(networks, ptx, architecture):
         assert found.spills == 0, kernel.name
         assert found.stack == 0, kernel.name
         assert found.occupancy > 0
+
+
+def test_attention_keeps_to_registers(ptx):
+    """The forward kernel and both backward ones, with a mask; rows shuffle."""
+
+    @engine.jit
+    def step(q, k, v, g):
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        (out * g).sum().backward()
+        return out, q.grad, k.grad, v.grad
+
+    tensors = [engine.zeros(4, 8, 520, 64) for _ in range(4)]
+    for tensor in tensors[:3]:
+        tensor.requires_grad_(True)
+    nests = plan_cuda(run_passes(step.draft(*tensors).graph), {}).nests
+    kernels = [emit_kernel(nest) for nest in nests]
+    found = [kernel for kernel in kernels if "of an attention" in kernel.way]
+    assert len(found) == 3
+    texts = [ptx(kernel) for kernel in found]
+    assert "shfl.sync.bfly" in texts[0]
+    try:
+        taken = [
+            resources_of(*pair) for pair in zip(texts, [k.threads for k in found], strict=True)
+        ]
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+    assert all((one.spills, one.stack) == (0, 0) for one in taken)
 
 
 def test_neighbours_are_loaded_four_at_a_time(ptx):
