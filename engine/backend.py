@@ -88,8 +88,7 @@ def _for_device(
     if memory is not None:
         raise UnsupportedError("memory= plans native kernels of the CPU; a GPU's have no budget")
     run = importlib.import_module("codegen.cuda.run")
-    products = "tf32" if precision == "tf32" else "float32"
-    return run.CudaProgram(graph, donated, precision=products, simplified=True)
+    return run.CudaProgram(graph, donated, precision=precision, simplified=True)
 
 
 def get_num_threads() -> int:

@@ -39,7 +39,7 @@ from ir.passes import run_passes
 from ir.types import TensorType
 
 LIMIT = 64
-PRECISIONS = ("default", "exact", "tf32")
+PRECISIONS = ("default", "exact", "tf32", "bf16")
 _steps: weakref.WeakSet[Step] = weakref.WeakSet()
 
 
@@ -330,7 +330,8 @@ def jit(function: Any = None, **options: Any) -> Any:
     anything has run, with the smallest budget that would do. ``precision="exact"`` computes every
     convolution as a direct sum; by default float32 ones with small kernels go by Winograd's
     algorithm, which rounds more (some 3e-6 of the largest result instead of 3e-7). On a GPU "tf32"
-    lets tensor cores compute products, from 10 bits of each factor's mantissa.
+    and "bf16" let tensor cores compute products, from 10 and 7 bits of each factor's mantissa, with
+    sums in float32 (PyTorch's ``set_float32_matmul_precision("high")`` and ``("medium")``).
 
     >>> @engine.jit
     ... def step(x, y):

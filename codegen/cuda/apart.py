@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codegen.cuda.product import steps
-from codegen.cuda.stages import replaced
+from codegen.cuda.rewrite import replaced
 from codegen.index import Axis, axes_of, of_axis
 from codegen.nest import Buffer, Expr, Load, Nest, Reduce, Root, free_axes, walk
 

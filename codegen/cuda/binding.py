@@ -15,6 +15,7 @@ import numpy as np
 from codegen import memory
 from codegen.arena import stream_arena
 from codegen.calls import Call
+from codegen.cuda.halves import memory_dtype
 from codegen.cuda.runtime import GRAIN, Block, Runtime
 from codegen.cuda.source import Kernel
 from codegen.kernels import Kernels
@@ -181,7 +182,7 @@ class Binder:
         block, offset = where[owner]
         shape = _shape(kernel, which, env)
         offset += row * buffer.dtype.itemsize
-        return self.runtime.driver.array(block.raw, offset, buffer.dtype, shape)
+        return self.runtime.driver.array(block.raw, offset, memory_dtype(buffer.dtype), shape)
 
 
 def _shape(kernel: Kernel, which: int, env: Mapping[str, int]) -> tuple[int, ...]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from codegen.cuda.halves import bits, half_cast
 from codegen.index import Axis, Div, Index, Mod, bounds, linearise
-from codegen.nest import Apply, Buffer, Expr, Nest
+from codegen.nest import Apply, Buffer, Const, Expr, Nest
 from codegen.portable.body import Body
 from codegen.portable.names import Names, size_text
 from codegen.portable.reductions import Reductions
 from codegen.portable.spell import Places, Shapes
 from codegen.schedule import Schedule
 from ir.dims import Size, product
-from ir.types import DType
+from ir.types import DType, is_half
 
 _SCALAR = ("floor", "ceil", "fmod")  # that Numba's CUDA target has for arrays alone
 SMALL = 1 << 31  # places below this are divided in 32 bits
@@ -84,7 +85,16 @@ class CudaBody(Body):
         """Points of all ``axes``."""
         return product([axis.extent for axis in axes])
 
+    def text(self, expr: Expr, whole: bool = False) -> str:
+        if isinstance(expr, Const) and is_half(expr.dtype):
+            return bits(expr.value, expr.dtype)
+        return super().text(expr, whole)
+
     def _spell(self, expr: Expr) -> str:
+        if isinstance(expr, Apply) and expr.op == "cast":
+            source = expr.args[0].dtype
+            if is_half(source) or is_half(expr.dtype):
+                return half_cast(self.text(expr.args[0]), source, expr.dtype)
         text = super()._spell(expr)
         if isinstance(expr, Apply) and expr.op in _SCALAR:
             return text.replace(f"np.{expr.op}(", f"{expr.op}(", 1)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ir.types import BF16, F16
+
 WIDTH = 4  # elements of one wide access
 
 
@@ -40,11 +42,30 @@ def _plain_tf32(value: Any) -> Any:
     return np.uint32(bits).view(np.float32)
 
 
+def _plain_halves(dtype: Any) -> tuple[Any, Any, Any]:
+    """The float32 of a half's bits, the bits of the nearest half, and a pair of halves."""
+
+    def widen(bits: Any) -> Any:
+        return np.float32(np.uint16(bits).view(dtype))
+
+    def rounded(value: Any) -> Any:
+        return np.asarray(value, np.float32).astype(dtype).view(np.uint16)[()]
+
+    def pack(low: Any, high: Any) -> Any:
+        return widen(rounded(low)), widen(rounded(high))
+
+    return widen, rounded, pack
+
+
 if importlib.import_module("numba").config.ENABLE_CUDASIM:
     _simulator = importlib.import_module("codegen.cuda.simulator")
     _simulator.install()
     tf32: Any = _plain_tf32
     multiply_tf32: Any = _simulator.multiply
+    multiply_bf16: Any = _simulator.multiply_pairs
+    multiply_f16: Any = _simulator.multiply_pairs
+    widen_bf16, round_bf16, pack_bf16 = _plain_halves(BF16)
+    widen_f16, round_f16, pack_f16 = _plain_halves(F16)
     floor: Any = np.floor
     ceil: Any = np.ceil
     fmod: Any = np.fmod
@@ -57,6 +78,10 @@ else:
     quotient, remainder = _compiled.quotient, _compiled.remainder
     load4, store4 = _compiled.load4, _compiled.store4
     tf32, multiply_tf32 = _compiled.tf32, _compiled.multiply_tf32
+    pack_bf16, multiply_bf16 = _compiled.pack_bf16, _compiled.multiply_bf16
+    pack_f16, multiply_f16 = _compiled.pack_f16, _compiled.multiply_f16
+    widen_bf16, round_bf16 = _compiled.widen_bf16, _compiled.round_bf16
+    widen_f16, round_f16 = _compiled.widen_f16, _compiled.round_f16
     floor, ceil, fmod = _compiled.floor, _compiled.ceil, math.fmod
 
 __all__ = [
@@ -64,9 +89,17 @@ __all__ = [
     "floor",
     "fmod",
     "load4",
+    "multiply_bf16",
+    "multiply_f16",
     "multiply_tf32",
+    "pack_bf16",
+    "pack_f16",
     "quotient",
     "remainder",
+    "round_bf16",
+    "round_f16",
     "store4",
     "tf32",
+    "widen_bf16",
+    "widen_f16",
 ]

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from codegen.cuda.compiled import compiled
+from codegen.cuda.halves import memory_dtype
 from codegen.cuda.source import Kernel
 from ir.errors import UnsupportedError
 
@@ -55,7 +56,7 @@ def ptx_of(kernel: Kernel, architecture: str = "sm_80") -> str:
     """The kernel's PTX. Raises ``UnsupportedError`` where NVVM is missing, with the remedy."""
     cuda, numba = importlib.import_module("numba.cuda"), importlib.import_module("numba")
     arguments = [
-        numba.types.Array(numba.from_dtype(np.dtype(buffer.dtype)), len(shape), "C")
+        numba.types.Array(numba.from_dtype(memory_dtype(np.dtype(buffer.dtype))), len(shape), "C")
         for buffer, shape in zip(kernel.buffers, kernel.shapes, strict=True)
     ]
     arguments += [numba.types.int64] * len(kernel.symbols)

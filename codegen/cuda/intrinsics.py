@@ -103,30 +103,112 @@ def tf32(typingctx, value):
     return types.int32(types.float32), codegen
 
 
-_MMA = (
-    "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-    "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};"
-)
+def _mma(shape: str, kind: str):
+    """A warp's ``sums + a @ b`` by one instruction of its tensor core."""
+    text = (
+        f"mma.sync.aligned.{shape}.row.col.f32.{kind}.{kind}.f32 "
+        "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};"
+    )
+
+    def codegen(context, builder, signature, args):
+        word, real = llvm_ir.IntType(32), llvm_ir.FloatType()
+        four = llvm_ir.LiteralStructType([real] * 4)
+        form = llvm_ir.FunctionType(four, [word] * 6 + [real] * 4)
+        code = llvm_ir.InlineAsm(form, text, "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", side_effect=True)
+        counts = zip(args, (4, 2, 4), strict=True)
+        parts = [builder.extract_value(arg, at) for arg, count in counts for at in range(count)]
+        made = builder.call(code, parts)
+        values = [builder.extract_value(made, at) for at in range(4)]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return codegen
 
 
 @intrinsic
 def multiply_tf32(typingctx, a, b, sums):
     """A warp's ``sums + a @ b`` of 16 x 8 and 8 x 8 elements, by its tensor core."""
-    result = types.UniTuple(types.float32, 4)
+    return types.UniTuple(types.float32, 4)(a, b, sums), _mma("m16n8k8", "tf32")
+
+
+@intrinsic
+def multiply_bf16(typingctx, a, b, sums):
+    """A warp's ``sums + a @ b`` of 16 x 16 and 16 x 8 elements, by its tensor core."""
+    return types.UniTuple(types.float32, 4)(a, b, sums), _mma("m16n8k16", "bf16")
+
+
+@intrinsic
+def multiply_f16(typingctx, a, b, sums):
+    """A warp's ``sums + a @ b`` of 16 x 16 and 16 x 8 elements, by its tensor core."""
+    return types.UniTuple(types.float32, 4)(a, b, sums), _mma("m16n8k16", "f16")
+
+
+def _pack(kind: str):
+    """Two float32 as halves in one word, the first one in its lower bits."""
 
     def codegen(context, builder, signature, args):
-        word, real = llvm_ir.IntType(32), llvm_ir.FloatType()
-        four = llvm_ir.LiteralStructType([real] * 4)
-        kind = llvm_ir.FunctionType(four, [word] * 6 + [real] * 4)
-        code = llvm_ir.InlineAsm(kind, _MMA, "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", side_effect=True)
-        counts = zip(args, (4, 2, 4), strict=True)
-        parts = [builder.extract_value(arg, at) for arg, count in counts for at in range(count)]
-        made = builder.call(code, parts)
-        return context.make_tuple(
-            builder, result, [builder.extract_value(made, at) for at in range(4)]
-        )
+        real = llvm_ir.FloatType()
+        form = llvm_ir.FunctionType(llvm_ir.IntType(32), [real, real])
+        code = llvm_ir.InlineAsm(form, f"cvt.rn.{kind}x2.f32 $0, $1, $2;", "=r,f,f")
+        return builder.call(code, args[::-1])
 
-    return result(a, b, sums), codegen
+    return codegen
+
+
+@intrinsic
+def pack_bf16(typingctx, low, high):
+    """Two numbers rounded to bfloat16, in the word that tensor cores take."""
+    return types.int32(types.float32, types.float32), _pack("bf16")
+
+
+@intrinsic
+def pack_f16(typingctx, low, high):
+    """Two numbers rounded to float16, in the word that tensor cores take."""
+    return types.int32(types.float32, types.float32), _pack("f16")
+
+
+@intrinsic
+def widen_f16(typingctx, bits):
+    """The float32 of a float16's bits."""
+
+    def codegen(context, builder, signature, args):
+        half = builder.bitcast(args[0], llvm_ir.HalfType())
+        return builder.fpext(half, llvm_ir.FloatType())
+
+    return types.float32(types.uint16), codegen
+
+
+@intrinsic
+def round_f16(typingctx, value):
+    """The bits of the nearest float16, ties to even."""
+
+    def codegen(context, builder, signature, args):
+        half = builder.fptrunc(args[0], llvm_ir.HalfType())
+        return builder.bitcast(half, llvm_ir.IntType(16))
+
+    return types.uint16(types.float32), codegen
+
+
+@intrinsic
+def widen_bf16(typingctx, bits):
+    """The float32 of a bfloat16's bits."""
+
+    def codegen(context, builder, signature, args):
+        word = llvm_ir.IntType(32)
+        high = builder.shl(builder.zext(args[0], word), llvm_ir.Constant(word, 16))
+        return builder.bitcast(high, llvm_ir.FloatType())
+
+    return types.float32(types.uint16), codegen
+
+
+@intrinsic
+def round_bf16(typingctx, value):
+    """The bits of the nearest bfloat16, ties to even."""
+
+    def codegen(context, builder, signature, args):
+        form = llvm_ir.FunctionType(llvm_ir.IntType(16), [llvm_ir.FloatType()])
+        return builder.call(llvm_ir.InlineAsm(form, "cvt.rn.bf16.f32 $0, $1;", "=h,f"), args)
+
+    return types.uint16(types.float32), codegen
 
 
 def _whole(name: str):

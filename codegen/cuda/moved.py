@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from codegen.cuda.attention import product_of_scores
+from codegen.cuda.attention_body import Attention
 from codegen.cuda.plan import plan_cuda
 from codegen.cuda.rows import MOST_KEPT, Group
 from codegen.cuda.ways import Tiles, way_of
@@ -54,7 +56,18 @@ def _read_again(nest: Nest, env: Mapping[str, int]) -> int:
         return left * (over - 1) + right * (down - 1)
     if isinstance(way, Group):
         return _passes_again(nest, way, env)
+    if isinstance(way, Attention):
+        return _walked_again(way, env)
     return 0
+
+
+def _walked_again(way: Attention, env: Mapping[str, int]) -> int:
+    """What every block of an attention's rows reads of the axis that it walks along."""
+    work = way.nest.work
+    blocks = -(-_count((work.blocked,), env) // way.blocks.rows)
+    products = [product_of_scores(core, work.weights, work.blocked) for core in work.cores]
+    walked = [*(product.right.value for product in products), *(part.other for part in work.parts)]
+    return (blocks - 1) * sum(_distinct(value, env) for value in walked)
 
 
 def _passes_again(nest: Nest, group: Group, env: Mapping[str, int]) -> int:

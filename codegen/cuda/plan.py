@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codegen.cuda.apart import rows_apart
-from codegen.cuda.attention import attention_of
-from codegen.cuda.chain import joined_chains
+from codegen.cuda.attention import AttentionNest
+from codegen.cuda.attention_body import attention_of
+from codegen.cuda.joined import joined_chains
 from codegen.cuda.stages import in_stages
 from codegen.cuda.ways import BLOCK, WARP
+from codegen.cuda.widen import widened
 from codegen.kernels import Kernels
 from codegen.loops import Loop
 from codegen.nest import Nest
@@ -30,27 +32,37 @@ def plan_cuda(graph: Graph, donated: Mapping[int, int]) -> Kernels:
     chained = _joined(kernels)
     nests: list[Nest] = []
     starts: list[int] = []  # where the nests of each old one begin
-    for nest in chained:
+    for stands in chained:
         starts.append(len(nests))
-        if nest is None:
-            continue
-        for part in (part for phase in by_phase(nest) for part in rows_apart(phase)):
-            nests += in_stages(part)
+        for nest in stands:
+            nests += [nest] if isinstance(nest, AttentionNest) else _cut(nest)
     starts.append(len(nests))
     loops = tuple(Loop(starts[loop.first], starts[loop.last], loop.turns) for loop in kernels.loops)
     calls = tuple(replace(call, before=starts[call.before]) for call in kernels.calls)
     return replace(kernels, nests=tuple(nests), loops=loops, calls=calls)
 
 
-def _joined(kernels: Kernels) -> list[Nest | None]:
-    """The nests, attentions joined; not where loops or calls of LAPACK stand between nests."""
+def _cut(nest: Nest) -> list[Nest]:
+    """The nest, or the several that a GPU should run."""
+    parts = (part for phase in by_phase(nest) for part in rows_apart(phase))
+    return [stage for part in parts for stage in in_stages(part)]
+
+
+def _joined(kernels: Kernels) -> list[tuple[Nest, ...]]:
+    """What stands for each nest, attentions joined; not where loops or calls stand between them."""
     if kernels.loops or kernels.calls:
-        return list(kernels.nests)
+        return [(nest,) for nest in kernels.nests]
     kept = {*kernels.inputs, *kernels.outputs}
     kept |= {buffer for pair in kernels.copies for buffer in pair}
-    return joined_chains(
-        kernels.nests, frozenset(kept), lambda chain: attention_of(chain, BLOCK, WARP) is not None
+    nests = widened(kernels.nests, frozenset(kept))
+    joined = iter(
+        joined_chains(
+            [nest for nest in nests if nest is not None],
+            frozenset(kept),
+            lambda nest: attention_of(nest, BLOCK, WARP) is not None,
+        )
     )
+    return [() if nest is None else next(joined) for nest in nests]
 
 
 def by_phase(nest: Nest) -> list[Nest]:

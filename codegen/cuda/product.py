@@ -142,8 +142,8 @@ def _sorted_axes(
             return None
     return Product(
         core,
-        _factor(left, on_left, rows, inner),
-        _factor(right, on_right, columns, inner),
+        factor(left, on_left, rows, inner),
+        factor(right, on_right, columns, inner),
         batch,
         rows,
         columns,
@@ -152,9 +152,10 @@ def _sorted_axes(
     )
 
 
-def _factor(
-    value: Expr, conditions: list[Condition], points: tuple[Axis, ...], inner: tuple[Axis, ...]
+def factor(
+    value: Expr, conditions: Sequence[Condition], points: tuple[Axis, ...], inner: tuple[Axis, ...]
 ) -> Factor:
+    """One operand, by how its neighbours in memory lie."""
     loads = [e for e in walk([value]) if isinstance(e, Load) and e.buffer.shape]
     along = max((_run(load, inner) for load in loads), default=0)
     across = max((_run(load, points) for load in loads), default=0)

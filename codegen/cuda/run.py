@@ -46,7 +46,7 @@ class CudaProgram:
         block: int | None = None,
         blocks: int | None = None,
         warp: int = 0,
-        precision: str = "float32",
+        precision: str = "default",
         simplified: bool = False,
         device: Runtime | None = None,
     ) -> None:

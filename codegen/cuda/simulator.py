@@ -44,6 +44,32 @@ def multiply(a: Any, b: Any, sums: Any) -> tuple[Any, ...]:
     Which lane holds which element is as the PTX manual says under "Matrix Fragments for
     mma.m16n8k8": four lanes of a group lie along a row of ``a``, groups are its rows.
     """
+    left, right = np.empty((16, 8)), np.empty((8, 8))
+    for other, (x, y) in enumerate(_gathered(a, b)):
+        group, member = divmod(other, 4)
+        for at in range(4):
+            left[group + 8 * (at % 2), member + 4 * (at // 2)] = x[at]
+        for at in range(2):
+            right[member + 4 * at, group] = y[at]
+    return _part_of(left, right, sums)
+
+
+def multiply_pairs(a: Any, b: Any, sums: Any) -> tuple[Any, ...]:
+    """``mma.m16n8k16``: the same of pairs of neighbours along the sum ("Matrix Fragments for
+    mma.m16n8k16 with floating point type")."""
+    left, right = np.empty((16, 16)), np.empty((16, 8))
+    for other, (x, y) in enumerate(_gathered(a, b)):
+        group, member = divmod(other, 4)
+        for at in range(4):
+            start = 2 * member + 8 * (at // 2)
+            left[group + 8 * (at % 2), start : start + 2] = x[at]
+        for at in range(2):
+            right[2 * member + 8 * at : 2 * member + 8 * at + 2, group] = y[at]
+    return _part_of(left, right, sums)
+
+
+def _gathered(a: Any, b: Any) -> list[Any]:
+    """What all lanes of the warp hold."""
     thread: Any = threading.current_thread()
     number, lane = divmod(thread.thread_id, 32)
     with _lock:
@@ -52,15 +78,15 @@ def multiply(a: Any, b: Any, sums: Any) -> tuple[Any, ...]:
     held, barrier = warp
     held[lane] = (a, b)
     barrier.wait(PATIENCE)
-    left, right = np.empty((16, 8)), np.empty((8, 8))
-    for other, (x, y) in enumerate(held):
-        group, member = divmod(other, 4)
-        for at in range(4):
-            left[group + 8 * (at % 2), member + 4 * (at // 2)] = x[at]
-        for at in range(2):
-            right[member + 4 * at, group] = y[at]
+    found = list(held)
     barrier.wait(PATIENCE)
-    group, member = divmod(lane, 4)
+    return found
+
+
+def _part_of(left: Any, right: Any, sums: Any) -> tuple[Any, ...]:
+    """This lane's four results."""
+    thread: Any = threading.current_thread()
+    group, member = divmod(thread.thread_id % 32, 4)
     found = [(left[group + 8 * (at // 2)] @ right[:, 2 * member + at % 2]) for at in range(4)]
     return tuple(np.float32(old + new) for old, new in zip(sums, found, strict=True))
 

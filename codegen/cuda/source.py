@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codegen.cuda import ways
-from codegen.cuda.attention import Attention, AttentionBody, names_of
+from codegen.cuda.attention import AttentionNest, Forward
+from codegen.cuda.attention_backward import BackwardBody
+from codegen.cuda.attention_body import Attention, AttentionBody, names_of
+from codegen.cuda.attention_forward import ForwardBody
 from codegen.cuda.body import CudaBody
-from codegen.cuda.chain import Chain
 from codegen.cuda.points import ApartBody, PointsBody
 from codegen.cuda.push import Push, PushBody
 from codegen.cuda.rows import Group, RowsBody, shuffle_function
@@ -19,8 +21,6 @@ from codegen.cuda.ways import BLOCK, WARP, Apart, Tiles, Way
 from codegen.nest import Buffer, Nest, walk
 from codegen.portable.names import Names, nest_symbols
 from codegen.portable.source import THREEFRY, one_line
-from ir.errors import UnsupportedError
-from ir.types import is_half
 
 __all__ = ["BLOCK", "MOST_BLOCKS", "Kernel", "emit_kernel"]
 
@@ -29,7 +29,8 @@ MOST_BLOCKS = 1024  # of a grid whose blocks take several turns
 _CALLED = (
     *("ceil", "floor", "fmod"),
     *("quotient", "remainder", "load4", "store4"),
-    *("tf32", "multiply_tf32"),
+    *("tf32", "multiply_tf32", "pack_bf16", "multiply_bf16", "pack_f16", "multiply_f16"),
+    *("widen_bf16", "round_bf16", "widen_f16", "round_f16"),
 )
 _FOREIGN = ("cuda", "thread", "points", "exists", *_CALLED)
 
@@ -63,20 +64,19 @@ def emit_kernel(
     block: int = BLOCK,
     warp: int = 0,
     way: Way | str = "best",
-    precision: str = "float32",
+    precision: str = "default",
 ) -> Kernel:
     """The kernel of ``nest``, for blocks of ``block`` threads.
 
     ``warp``: lanes that shuffle, where they are fewer than the device's or than the block has.
     ``way``: how points are shared, where not the best one (``ways.py``) is wanted. ``precision`` of
-    products: "float32", or "tf32" for tensor cores, which keep 10 bits of each factor's mantissa.
+    products: "default", "exact", or "tf32" and "bf16" for tensor cores, which keep 10 and 7 bits of
+    each factor's mantissa. Products of halves go by tensor cores without being asked, since that
+    rounds nothing, unless "exact" is wanted.
     Raises ``UnsupportedError`` for what has no spelling, which is named.
     """
-    for buffer in nest.buffers:
-        if is_half(buffer.dtype):
-            raise UnsupportedError(f"the cuda spelling has no {buffer.dtype} ({buffer})")
     name = name or nest.name
-    names = names_of(nest, _FOREIGN) if isinstance(nest, Chain) else Names(nest, _FOREIGN)
+    names = _names(nest)
     chosen = ways.way_of(nest, block, warp, precision) if isinstance(way, str) else way
     if chosen is None and any(root.within for root in nest.roots):
         raise AssertionError(f"{nest.name} stores along its rows, which one thread cannot")
@@ -100,6 +100,12 @@ def emit_kernel(
         not isinstance(chosen, Tiles | Apart | Push | Attention),
         words,
     )
+
+
+def _names(nest: Nest) -> Names:
+    if isinstance(nest, AttentionNest):
+        return names_of(nest, _FOREIGN)
+    return Names(nest, _FOREIGN)
 
 
 def _head(nest: Nest) -> list[str]:
@@ -129,7 +135,7 @@ def _in_symbols(text: str, names: Names) -> str:
 def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
     match way:
         case Tiles():
-            return (TensorBody if way.tensor else TilesBody)(nest, names, way.product, way.tile)
+            return _tiles_body(nest, names, way)
         case Group():
             return RowsBody(nest, names, way)
         case Apart():
@@ -137,8 +143,15 @@ def _body(nest: Nest, names: Names, way: Way) -> CudaBody:
         case Push():
             return PushBody(nest, names, way)
         case Attention():
-            return AttentionBody(names, way)
+            forward = isinstance(way.nest.work, Forward)
+            return (ForwardBody if forward else BackwardBody)(names, way)
     return PointsBody(nest, names)
+
+
+def _tiles_body(nest: Nest, names: Names, way: Tiles) -> TilesBody:
+    if way.tensor:
+        return TensorBody(nest, names, way.product, way.tile, way.tensor)
+    return TilesBody(nest, names, way.product, way.tile)
 
 
 def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
@@ -148,7 +161,7 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
             assert isinstance(body, TilesBody)
             t = way.tile
             words = f"a block for every tile of {t.rows} x {t.columns}, steps of {t.depth}"
-            words += ", by tensor cores" if way.tensor else ""
+            words += f", {way.tensor} by tensor cores" if way.tensor else ""
             return t.threads, body.blocks_wanted, words
         case Group():
             points = body.places.size(body.count(body.nest.axes))
@@ -159,8 +172,9 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
             return way.block, grid, words
         case Attention():
             assert isinstance(body, AttentionBody)
-            words = f"a block for every {way.tile.rows} rows of an attention"
-            return way.tile.threads, body.blocks_wanted, words
+            sizes = way.blocks
+            words = f"a block for every {sizes.rows} {_word(way)}, {sizes.columns} at a time"
+            return sizes.threads, body.blocks_wanted, words
         case Push():
             words = f"a block for every {way.span} of the rows to which values are added"
             return way.threads, str(-(-way.rows // way.span)), words
@@ -169,6 +183,15 @@ def _launch(body: CudaBody, way: Way, block: int) -> tuple[int, str, str]:
     assert isinstance(body, PointsBody)
     words = "a thread for every " + ("point" if body.wide is None else "four neighbouring points")
     return block, f"({body.threads_wanted} + {block - 1}) // {block}", words
+
+
+def _word(way: Attention) -> str:
+    """What a block has some of, and of which it walks along others."""
+    work = way.nest.work
+    if isinstance(work, Forward):
+        return "queries of an attention, keys"
+    words = ["queries", "keys"] if work.blocked == work.weights.query else ["keys", "queries"]
+    return f"{words[0]} of an attention's gradient, {words[1]}"
 
 
 def _imports(text: str) -> str:
@@ -188,7 +211,10 @@ def _helpers(nest: Nest, body: CudaBody) -> list[str]:
     exprs = walk([root.value for root in nest.roots])
     if any(getattr(e, "op", "") == "threefry" for e in exprs):
         found.append(THREEFRY.replace("@njit", '@cuda.jit(device=True, inline="always")'))
-    rows = body.rows if isinstance(body, AttentionBody) else body
-    if isinstance(rows, RowsBody):
-        found += [shuffle_function(name) for name in sorted(rows.shared.used)]
+    used: set[str] = set()
+    if isinstance(body, RowsBody):
+        used = body.shared.used
+    elif isinstance(body, ForwardBody):
+        used = body.used
+    found += [shuffle_function(name) for name in sorted(used)]
     return found

@@ -11,21 +11,9 @@ from dataclasses import replace
 from math import prod
 
 from codegen.cuda.product import product_of, steps
-from codegen.index import (
-    Axis,
-    Div,
-    Dynamic,
-    Index,
-    Mod,
-    add,
-    delinearise,
-    floordiv,
-    modulo,
-    of_axis,
-    scale,
-)
+from codegen.cuda.rewrite import replaced, substituted
+from codegen.index import Axis, Index, add, delinearise, of_axis, scale
 from codegen.nest import (
-    Apply,
     Buffer,
     Condition,
     Const,
@@ -33,7 +21,6 @@ from codegen.nest import (
     Guard,
     Load,
     Nest,
-    Position,
     Reduce,
     Root,
     free_axes,
@@ -145,70 +132,3 @@ def _within(condition: Condition, body: Expr, fill: Const) -> Expr:
     if isinstance(body, Guard) and isinstance(body.fill, Const) and body.fill == fill:
         return Guard((condition, *body.conditions), body.body, fill)
     return Guard((condition,), body, fill)
-
-
-def replaced(expr: Expr, stands: Mapping[Expr, Expr]) -> Expr:
-    """``expr`` with other expressions where some stand."""
-    return _replaced(expr, {id(old): new for old, new in stands.items()}, {})
-
-
-def _replaced(expr: Expr, stands: Mapping[int, Expr], memo: dict[int, Expr]) -> Expr:
-    if id(expr) in stands:
-        return stands[id(expr)]
-    if id(expr) not in memo:
-
-        def inside(part: Expr) -> Expr:
-            return _replaced(part, stands, memo)
-
-        memo[id(expr)] = _rebuilt(expr, inside, lambda index: _moved(index, {}, inside))
-    return memo[id(expr)]
-
-
-def substituted(expr: Expr, places: Mapping[Axis, Index], memo: dict[int, Expr]) -> Expr:
-    """``expr`` with other places for some axes."""
-    if id(expr) not in memo:
-
-        def inside(part: Expr) -> Expr:
-            return substituted(part, places, memo)
-
-        memo[id(expr)] = _rebuilt(expr, inside, lambda index: _moved(index, places, inside))
-    return memo[id(expr)]
-
-
-def _rebuilt(expr: Expr, go, move) -> Expr:  # type: ignore[no-untyped-def]
-    """``expr`` over changed operands and indices."""
-    match expr:
-        case Load():
-            return Load(expr.buffer, tuple(move(part) for part in expr.index))
-        case Position():
-            return Position(move(expr.index), expr.dtype)
-        case Guard():
-            conditions = tuple(replace(c, index=move(c.index)) for c in expr.conditions)
-            return Guard(conditions, go(expr.body), go(expr.fill))
-        case Apply():
-            return Apply(expr.op, tuple(go(arg) for arg in expr.args), expr.dtype)
-        case Reduce():
-            return Reduce(expr.kind, expr.axes, go(expr.body), expr.dtype)
-    return expr
-
-
-def _moved(index: Index, places: Mapping[Axis, Index], go) -> Index:  # type: ignore[no-untyped-def]
-    total = Index((), index.offset)
-    for atom, factor in index.terms:
-        match atom:
-            case Axis():
-                part = places.get(atom, of_axis(atom))
-            case Div():
-                part = floordiv(_moved(atom.inner, places, go), atom.by)
-            case Mod():
-                part = modulo(_moved(atom.inner, places, go), atom.by)
-            case Dynamic():
-                axes = frozenset(
-                    axis
-                    for old in atom.axes
-                    for axis in ([a for a, _ in places[old].terms] if old in places else [old])
-                    if isinstance(axis, Axis)
-                )
-                part = Index(((Dynamic(go(atom.value), axes, atom.extent), 1),))
-        total = add(total, scale(part, factor))
-    return total

@@ -70,6 +70,11 @@ class TilesBody(CudaBody):
     def _batch(self) -> str:
         return f"({self.places.size(self.count(self.product.batch))})"
 
+    @property
+    def run(self) -> int:
+        """The sum's axis is walked in runs of so many."""
+        return self.tile.depth
+
     def tiles_of(self, side: str) -> str:
         """How many tiles (or steps, along ``depth``) there are, as an expression of the sizes."""
         size, by = self.sizes[side], getattr(self.tile, side)
@@ -194,7 +199,7 @@ class TilesBody(CudaBody):
                     self._fetch_one(factor, load, place)
 
     def _fetch_one(self, factor: Factor, load: OperandLoad, place: str) -> None:
-        inside = self._exists(place, self.sizes["depth"], self.tile.depth)
+        inside = self._exists(place, self.sizes["depth"], self.run)
         tests = [test for test in (load.only, load.exists, inside) if test]
         tests += [self.places.condition(condition) for condition in factor.conditions]
         if not tests:
@@ -240,17 +245,21 @@ class TilesBody(CudaBody):
         tiles = self.word["tiles"]
         count = len(names)
         for at in range(count if count % WIDTH else 0):
-            self.add(f"{names[at]} = {tiles}[{start} + {_own(thread, at, count, size)}]")
+            self.add(f"{names[at]} = {tiles}[{start} + {own_place(thread, at, count, size)}]")
         for at in range(0, 0 if count % WIDTH else count, WIDTH):
-            place = f"{start} + {_own(thread, at, count, size)}"
+            place = f"{start} + {own_place(thread, at, count, size)}"
             self.add(f"{', '.join(names[at : at + WIDTH])} = load4({tiles}, {place})")
 
     # -- the rest of the kernel -----------------------------------------------------------------
 
     def _finish(self) -> None:
         """The sums into shared memory, then every root at every point of the tile."""
-        tile, w, pool = self.tile, self.word, self.product.pool
         self.add("cuda.syncthreads()")
+        self._store()
+
+    def _store(self) -> None:
+        """The same, where nobody reads any more what lies where the sums will."""
+        tile, w, pool = self.tile, self.word, self.product.pool
         self._lay_sums()
         self.add("cuda.syncthreads()")
         points, at = tile.rows * tile.columns // pool, self.names.fresh("at")
@@ -266,8 +275,8 @@ class TilesBody(CudaBody):
     def _lay_sums(self) -> None:
         tile = self.tile
         for (i, j), total in self.sums.items():
-            row = _own(self.thread_row, i, tile.down, tile.rows)
-            column = _own(self.thread_column, j, tile.over, tile.columns)
+            row = own_place(self.thread_row, i, tile.down, tile.rows)
+            column = own_place(self.thread_column, j, tile.over, tile.columns)
             self.add(f"{self.word['tiles']}[({row}) * {tile.columns} + {column}] = {total}")
 
     def _at_point(self, rows: int) -> None:
@@ -320,7 +329,7 @@ class OperandLoad:
     only: str  # which threads load one, where not all do
 
 
-def _own(thread: str, at: int, count: int, size: int) -> str:
+def own_place(thread: str, at: int, count: int, size: int) -> str:
     """The row (or column) of the tile, of ``size``, that is a thread's number ``at``."""
     if count % WIDTH:
         return f"{thread} * {count} + {at}"

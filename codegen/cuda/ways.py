@@ -1,6 +1,7 @@
 """A nest in, how its points are shared among threads out: a stated rule for each way.
 
-- *attention*: scores, their softmax and the product with values, where nobody else reads them;
+- *attention*: scores, their softmax and the product with values, or the gradients of all that,
+  where nobody else reads them;
 - *push*: sums of at least 64 values at computed places that do not depend on the column;
 - *tiles*: a product with at least four rows and columns and a sum of at least eight;
 - *columns*: a reduction of at least 32 elements whose neighbours in memory are other points, over
@@ -16,17 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from codegen.cuda.attention import Attention, attention_of
+from codegen.cuda.attention_body import Attention, attention_of
 from codegen.cuda.product import Product, product_of
 from codegen.cuda.push import BLOCKS as PUSH_BLOCKS, Push
 from codegen.cuda.rows import Group
-from codegen.cuda.tensor import TENSOR_TILES
+from codegen.cuda.tensor import TENSOR_TILES, tiles_of
 from codegen.cuda.tile import Tile, choose_tile
 from codegen.index import Axis
 from codegen.lanes import length, step_along
-from codegen.nest import Buffer, Load, Nest, Reduce, Root, walk
+from codegen.nest import Apply, Buffer, Expr, Load, Nest, Reduce, Root, walk
 from codegen.scatter import Scatter, scatter_of
-from ir.types import F32
+from ir.types import BF16, F16, F32, DType, is_half, short
 
 WARP = 32
 BLOCK = 256  # threads of a block
@@ -39,11 +40,11 @@ WIDEST = 1024  # elements of a row that a warp takes alone
 
 @dataclass(frozen=True)
 class Tiles:
-    """A block for every tile of a product; ``tensor``: multiplied by tensor cores."""
+    """A block for every tile of a product; ``tensor``: what tensor cores multiply, if they do."""
 
     product: Product
     tile: Tile
-    tensor: bool = False
+    tensor: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ class Apart:
 Way = Tiles | Group | Apart | Push | Attention | None
 
 
-def way_of(nest: Nest, block: int = BLOCK, warp: int = 0, precision: str = "float32") -> Way:
+def way_of(nest: Nest, block: int = BLOCK, warp: int = 0, precision: str = "default") -> Way:
     """How the points of ``nest`` are shared; None: a thread for each.
 
-    ``precision`` of products: "float32", or "tf32" by tensor cores.
+    ``precision`` of products: "default", "exact", or by tensor cores "tf32" or "bf16".
     """
     warp = warp or min(WARP, block)
     attention = attention_of(nest, block, warp)
@@ -97,10 +98,27 @@ def _tiles(nest: Nest, block: int, precision: str) -> Tiles | None:
         return None
     batch, rows, columns = (_size(a) for a in (product.batch, product.rows, product.columns))
     itemsize, depth = product.core.dtype.itemsize, _size(product.inner)
-    tensor = precision == "tf32" and product.core.dtype == F32
-    among = TENSOR_TILES if tensor else None
+    tensor = _tensor(product, block, precision)
+    among = tiles_of(tensor) if tensor else None
     tile = choose_tile(batch, rows, columns, depth, product.pool, itemsize, block, among)
     return None if tile is None else Tiles(product, tile, tensor)
+
+
+def _tensor(product: Product, block: int, precision: str) -> str:
+    """What tensor cores multiply: what was asked for, or halves as they are; "" for neither."""
+    warps = block >= min(tile.threads for tile in TENSOR_TILES)
+    if product.core.dtype != F32 or precision == "exact" or not warps:
+        return ""
+    stored = {_stored(factor.value) for factor in (product.left, product.right)}
+    if stored in ({BF16}, {F16}):
+        return short(stored.pop() or F32)
+    return precision if precision in ("tf32", "bf16") else ""
+
+
+def _stored(value: Expr) -> DType | None:
+    """The half precision that a float32 comes from, if it does."""
+    cast = isinstance(value, Apply) and value.op == "cast" and is_half(value.args[0].dtype)
+    return value.args[0].dtype if cast else None
 
 
 def _push(nest: Nest, scatter: Scatter, block: int) -> Push | None:

@@ -86,7 +86,8 @@ def _plan(request: Request) -> Kernels:
 
 
 def _kernels(request: Request) -> list[Kernel]:
-    return [emit_kernel(nest) for nest in _plan(request).nests]
+    precision = request.step.precision
+    return [emit_kernel(nest, precision=precision) for nest in _plan(request).nests]
 
 
 CUDA_LEVELS: Mapping[str, Callable[[Request], str]] = {

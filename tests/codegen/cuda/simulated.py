@@ -19,7 +19,6 @@ from codegen.cuda import apart, stages, tile, ways
 from codegen.cuda.product import product_of
 from codegen.cuda.run import CudaProgram, compiled
 from codegen.cuda.source import emit_kernel
-from codegen.cuda.tensor import TENSOR_TILES
 from codegen.cuda.ways import Tiles
 from engine import nn
 from engine.nn import functional as F
@@ -27,7 +26,7 @@ from ir import make
 from ir.dims import symbol
 from ir.graph import Graph, build
 from ir.interpret import interpret
-from ir.types import F32, I64, TensorType, is_half
+from ir.types import F32, I64, TensorType
 
 
 def beside(name, folders=1):
@@ -102,8 +101,6 @@ def test_case(monkeypatch, op, case, shared):
     rng = np.random.default_rng(len(op.name))
     arrays = [ops.random_array(rng, n.dtype, n.shape, case.low, case.high) for n in nodes]
     graph = Graph(tuple(nodes), (build(op, nodes, ops.attributes(op, case, "f32")),))
-    if any(is_half(node.dtype) for node in graph.nodes):
-        pytest.skip("no halves yet")
     agree(graph, arrays, exact=op.name not in ops.ROUNDED)
 
 
@@ -188,12 +185,12 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
-def test_three_training_steps(short, name):
-    """Every output of three steps, the state fed back, equal to the interpreter's."""
-    net, shape = NETWORKS[name][0], NETWORKS[name][1]
+def drafted(name, dtype=engine.float32):
+    """A network's training step, traced, and the arrays that it starts from."""
     engine.manual_seed(0)
-    net = net()
+    net, shape = NETWORKS[name][0](), NETWORKS[name][1]
+    x, y = engine.randn(*shape).to(dtype), engine.arange(shape[0]) % 4
+    net.to(dtype)
     rule = {"lstm": partial(engine.optim.Adam, lr=0.01)}
     plain = partial(engine.optim.SGD, lr=0.1, momentum=0.9)
     optimizer = rule.get(name, plain)(net.parameters())
@@ -206,7 +203,6 @@ def test_three_training_steps(short, name):
         optimizer.step()
         return loss
 
-    x, y = engine.randn(*shape), engine.arange(shape[0]) % 4
     draft = step.draft(x, y)
     arrays = [
         np.array(s.cell.array) if s.cell is not None else np.zeros((), s.node.dtype)
@@ -215,16 +211,50 @@ def test_three_training_steps(short, name):
     for at, source_ in enumerate(draft.sources):
         if source_.cell is None:
             arrays[at][()] = source_.number()
+    return draft, arrays
+
+
+def interpreted(draft, arrays):
+    """One step in the interpreter; the state in ``arrays`` is the next one's."""
+    outputs = interpret(draft.graph, arrays)
+    for at, into in draft.donated.items():
+        arrays[into] = np.array(outputs[at])
+    return outputs
+
+
+# A norm takes the mean away, and with it all that a bias before it adds: its gradient is zero, and
+# what either side finds is rounding (4e-8 here, as the float64 reference shows below).
+NOTHING = {"residual": ["stem_bias_momentum_buffer"]}
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_three_training_steps(short, name):
+    """Three steps, the state fed back: losses and state are the interpreter's to 1e-5."""
+    draft, arrays = drafted(name)
     steps = program(draft.graph, draft.donated)
     wanted = [array.copy() for array in arrays]
     for _ in range(3):
-        outputs = interpret(draft.graph, wanted)
+        outputs = interpreted(draft, wanted)
         found = steps.run(arrays)
-        for at, into in draft.donated.items():
-            wanted[into] = np.array(outputs[at])
         np.testing.assert_allclose(found[0], outputs[0], rtol=1e-5)
+    assert draft.donated
+    largest = max(np.abs(wanted[at]).max(initial=0) for at in draft.donated.values())
     for at in draft.donated.values():
-        np.testing.assert_allclose(arrays[at], wanted[at], rtol=2e-4, atol=2e-5)
+        nothing = draft.graph.input_names[at] in NOTHING.get(name, [])
+        scale = largest if nothing else np.abs(wanted[at]).max(initial=1e-30)
+        np.testing.assert_allclose(arrays[at], wanted[at], rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("name", list(NOTHING))
+def test_what_is_nothing_but_rounding(name):
+    """In float64 these gradients are zero, so that no relative bound means anything for them."""
+    for dtype, most in ((engine.float64, 1e-15), (engine.float32, 1e-6)):
+        draft, arrays = drafted(name, dtype)
+        for _ in range(3):
+            interpreted(draft, arrays)
+        by_name = dict(zip(draft.graph.input_names, arrays, strict=True))
+        for one in NOTHING[name]:
+            assert np.abs(by_name[one]).max() < most
 
 
 def planted(kernel, which):
@@ -253,24 +283,11 @@ def places(values, rows, columns):
     return Graph((x, at), (make.apply("put_add", x, at, axis=0, extent=rows),))
 
 
-def attention(batch, heads, queries, keys, width, causal=False):
-    """The graph of one attention, as the engine traces it without gradients."""
-
-    @engine.jit
-    def step(q, k, v):
-        with engine.no_grad():
-            return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-
-    sizes = [(batch, heads, n, width) for n in (queries, keys, keys)]
-    return step.draft(*(engine.randn(*size) for size in sizes)).graph
-
-
 SHARING = {
     "a block for a row": lambda: reduction("sum", (3, 1100), 1),
     "its best place": lambda: reduction("argmax", (3, 1100), 1),
     "columns": lambda: reduction("max", (40, 5), 0),
     "sums at places": lambda: places(70, 10, 3),
-    "attention": lambda: attention(1, 1, 4, 9, 5),
     "tiles": lambda: product(6, 5, 9),
     "wide tiles": lambda: product(16, 8, 9),
 }
@@ -279,20 +296,24 @@ SHARING = {
 @pytest.mark.parametrize("name", list(SHARING))
 def test_a_missing_barrier_is_found(small, name):
     """Take any one barrier out of a kernel, and there is a race."""
-    graph = SHARING[name]()
+    every_barrier_matters(small, SHARING[name]())
+
+
+def every_barrier_matters(small, graph, at=-1):
+    """Without any one of the barriers of kernel ``at`` there is a race; with all there is none."""
     arrays = [np.ones(node.shape, node.dtype) for node in graph.inputs]
     whole = program(graph)
-    kernel = whole.sources[-1]
+    kernel = whole.sources[at]
     barriers = kernel.source.count("cuda.syncthreads()")
     assert barriers > 1
     whole.run(arrays)
     assert small.accesses
     assert not small.found
     for which in range(barriers):
-        whole._compiled[-1] = planted(kernel, which)
+        whole._compiled[at] = planted(kernel, which)
         with suppress(IndexError):  # of a place that another thread had not written yet
             whole.run(arrays)
-        assert small.found, f"{name}: nothing without barrier {which}"
+        assert small.found, f"{kernel.way}: nothing without barrier {which}"
         small.settle()
 
 
@@ -330,28 +351,6 @@ def test_open_sizes(make_graph):
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("tile", TENSOR_TILES[3:], ids=lambda tile: f"{tile.threads} threads")
-def test_tensor_cores(monkeypatch, tile):
-    """Small whole numbers, whose products are exact in 10 bits of mantissa; a ragged edge."""
-    monkeypatch.setattr(ways, "TENSOR_TILES", (tile,))
-    graph = product(tile.rows + 3, tile.columns - 1, 21)
-    rng = np.random.default_rng(0)
-    arrays = [rng.integers(-8, 8, node.shape).astype(np.float32) for node in graph.inputs]
-    exact = CudaProgram(graph, block=tile.threads, blocks=2, precision="tf32")
-    assert exact.sources[0].way.endswith("by tensor cores")
-    np.testing.assert_array_equal(exact.run(arrays)[0], arrays[0] @ arrays[1].T)
-
-
-def test_tensor_cores_round_to_ten_bits():
-    graph = product(16, 8, 16)
-    rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=node.shape).astype(np.float32) for node in graph.inputs]
-    found = CudaProgram(graph, block=32, blocks=2, precision="tf32").run(arrays)[0]
-    wanted = arrays[0] @ arrays[1].T
-    np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
-    assert np.abs(found - wanted).max() > 1e-6
-
-
 @pytest.mark.parametrize("chosen", tile.TILES[-1:], ids=lambda tile: f"{tile.rows}x{tile.columns}")
 def test_tiles_of_a_device(chosen):
     """Tiles as large as a device gets them, with edges; sums in another order than the host's."""
@@ -363,18 +362,3 @@ def test_tiles_of_a_device(chosen):
     whole.sources[0] = emit_kernel(nest, way=Tiles(product_of(nest), chosen))
     whole._compiled[0] = compiled(whole.sources[0])
     np.testing.assert_array_equal(whole.run(arrays)[0], arrays[0] @ arrays[1].T)
-
-
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("shape", [(2, 3, 7, 9, 5), (1, 2, 8, 8, 4)])
-def test_attention_is_one_kernel(small, shape, causal):
-    """Scores and weights stay in shared memory; queries and keys that no tile divides."""
-    graph = attention(*shape, causal)
-    one = program(graph)
-    assert one.sources[-1].way.endswith("rows of an attention")
-    rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=n.shape).astype(n.dtype) for n in graph.inputs]
-    wanted = interpret(graph, arrays)
-    (found,) = one.run(arrays)
-    np.testing.assert_allclose(found, wanted[0], rtol=1e-5, atol=1e-6)
-    assert small.accesses

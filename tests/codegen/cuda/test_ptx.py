@@ -7,14 +7,16 @@ import re
 
 import pytest
 
+import engine
 from codegen.cuda import emit_kernel
 from codegen.cuda.inspect import ARCHITECTURES, find_ptxas, occupancy, ptx_of, resources_of
 from codegen.cuda.plan import plan_cuda
+from engine.nn import functional as F
 from ir import make
 from ir.errors import UnsupportedError
 from ir.graph import Graph
 from ir.passes import run_passes
-from ir.types import BOOL, F32, TensorType
+from ir.types import BF16, BOOL, F16, F32, TensorType
 
 
 def test_occupancy():
@@ -65,6 +67,33 @@ def test_kernels_keep_to_registers(networks, ptx, architecture):
         assert found.occupancy > 0
 
 
+def test_attention_keeps_to_registers(ptx):
+    """The forward kernel and both backward ones, with a mask; rows shuffle."""
+
+    @engine.jit
+    def step(q, k, v, g):
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        (out * g).sum().backward()
+        return out, q.grad, k.grad, v.grad
+
+    tensors = [engine.zeros(4, 8, 520, 64) for _ in range(4)]
+    for tensor in tensors[:3]:
+        tensor.requires_grad_(True)
+    nests = plan_cuda(run_passes(step.draft(*tensors).graph), {}).nests
+    kernels = [emit_kernel(nest) for nest in nests]
+    found = [kernel for kernel in kernels if "of an attention" in kernel.way]
+    assert len(found) == 3
+    texts = [ptx(kernel) for kernel in found]
+    assert "shfl.sync.bfly" in texts[0]
+    try:
+        taken = [
+            resources_of(*pair) for pair in zip(texts, [k.threads for k in found], strict=True)
+        ]
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+    assert all((one.spills, one.stack) == (0, 0) for one in taken)
+
+
 def test_neighbours_are_loaded_four_at_a_time(ptx):
     """16 bytes of floats, four bytes of truth values, in one instruction each."""
     x = make.input_node(TensorType(F32, (64, 96)), "x")
@@ -99,14 +128,39 @@ def test_products_go_through_shared_memory(ptx):
     assert "rem.s64" not in text
 
 
-def test_tensor_cores_multiply(ptx):
-    """For who asks for tf32: factors are rounded, and a warp multiplies in one instruction."""
+@pytest.mark.parametrize(
+    ("precision", "shape", "rounded"),
+    [("tf32", "m16n8k8", "cvt.rna.tf32.f32"), ("bf16", "m16n8k16", "cvt.rn.bf16x2.f32")],
+)
+def test_tensor_cores_multiply(ptx, precision, shape, rounded):
+    """For who asks: factors are rounded, and a warp multiplies in one instruction."""
     a, b = (make.input_node(TensorType(F32, (512, 256)), name) for name in "ab")
     (nest,) = plan_cuda(Graph((a, b), (make.dot(a, b, ((1,), (1,))),)), {}).nests
-    text = ptx(emit_kernel(nest, precision="tf32"))
-    assert "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32" in text
-    assert "cvt.rna.tf32.f32" in text
+    text = ptx(emit_kernel(nest, precision=precision))
+    assert f"mma.sync.aligned.{shape}.row.col.f32.{precision}.{precision}.f32" in text
+    assert rounded in text
     assert "mma.sync" not in ptx(emit_kernel(nest))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "word", "architecture"), [(BF16, "bf16", "sm_80"), (F16, "f16", "sm_120")]
+)
+def test_halves_multiply_as_they_are(ptx, dtype, word, architecture):
+    """Two of them in a word; results are rounded once, and nothing spills."""
+    a, b = (make.input_node(TensorType(dtype, (1024, 256)), name) for name in "ab")
+    dot = make.dot(*(make.apply("cast", x, dtype=F32) for x in (a, b)), ((1,), (1,)))
+    (nest,) = plan_cuda(Graph((a, b), (make.apply("cast", dot, dtype=dtype),)), {}).nests
+    kernel = emit_kernel(nest)
+    text = ptx(kernel, architecture)
+    assert f"mma.sync.aligned.m16n8k16.row.col.f32.{word}.{word}.f32" in text
+    assert f"cvt.rn.{word}x2.f32" in text
+    assert f"cvt.rn.{word}.f32" in text
+    assert "multiply_" not in emit_kernel(nest, precision="exact").source
+    try:
+        found = resources_of(text, kernel.threads, architecture)
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+    assert (found.spills, found.stack) == (0, 0)
 
 
 def test_rows_shuffle(ptx):
