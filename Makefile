@@ -2,7 +2,7 @@
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
 
-.PHONY: help demo test check bench gpu parity clean
+.PHONY: help demo test check bench gpu ptx parity clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -26,6 +26,9 @@ bench: .venv/installed-bench  ## step times against PyTorch and JAX
 
 gpu: .venv/installed-test .venv/installed-cuda  ## check and time everything on this machine's GPU
 	$(BIN)/python benchmarks/gpu.py
+
+ptx: .venv/installed-test .venv/installed-cuda  ## GPU kernels through NVVM; needs no GPU
+	$(BIN)/python -m pytest tests/codegen/cuda/test_ptx.py tests/codegen/cuda/test_driver.py
 
 parity: .venv/installed-parity  ## the tests that ask PyTorch live
 	$(BIN)/python -m pytest -m parity
