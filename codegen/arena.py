@@ -9,6 +9,7 @@ import numpy as np
 from codegen import memory
 from codegen.barriers import Share, barriers, share_of, together
 from codegen.calls import phase_of
+from codegen.inplace import owners, taken_places
 from codegen.kernels import Kernels
 from codegen.nest import LANES, Buffer, Nest
 from codegen.schedule import Schedule
@@ -53,7 +54,7 @@ def arena(
 def stream_arena(kernels: Kernels, env: Mapping[str, int], align: int) -> memory.Plan:
     """The arena of a device's stream, where every launch waits for the one before it."""
     every = [k > 0 for k in range(len(kernels.nests))]
-    return _plan(kernels, kernels.nests, every, env, align)
+    return _plan(kernels, kernels.nests, every, env, align, inplace=False)
 
 
 def _needed(kernels: Kernels, shares: Sequence[Share]) -> list[bool]:
@@ -87,10 +88,12 @@ def _plan(
     env: Mapping[str, int],
     align: int,
     threads: int = 1,
+    inplace: bool = True,
 ) -> memory.Plan:
     """Intermediates live from the phase that writes them to the last that reads them.
 
-    What a loop goes through lives as long as the loop.
+    What a loop goes through lives as long as the loop. With ``inplace`` a result may take the
+    bytes of an operand that its kernel is the last to read.
     """
     outside = {*kernels.inputs, *kernels.outputs}
     spans: dict[Buffer, list[int]] = {}
@@ -115,13 +118,24 @@ def _plan(
             if one not in outside:
                 span = spans.setdefault(one, [phase, phase])
                 span[:] = [min(span[0], phase), max(span[1], phase)]
+    taken = dict[Buffer, Buffer]()
+    if inplace and not kernels.loops:
+        fixed = {
+            *outside,
+            *kernels.places,
+            *(one for call in kernels.calls for one in call.buffers),
+        }
+        taken = taken_places(nests, phases, fixed)
+    first_of = owners(taken)
+    for new, old in first_of.items():
+        spans[old][1] = max(spans[old][1], spans.pop(new)[1])
     intervals = [
         memory.Interval(buffer.name, size_in_bytes(buffer, env, threads), first, last)
         for buffer, (first, last) in spans.items()
     ]
     done = memory.plan(intervals, align)
     memory.check(done, intervals)
-    return done
+    return memory.shared(done, {new.name: old.name for new, old in taken.items()})
 
 
 def size_in_bytes(buffer: Buffer, env: Mapping[str, int], threads: int = 1) -> int:

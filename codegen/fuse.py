@@ -18,6 +18,7 @@ from codegen.cluster import Cluster, Places, moved, rows_of
 from codegen.index import Axis
 from codegen.own_row import meets_later, reads_own_row
 from codegen.patterns import (
+    adds_tiles,
     crop_of,
     fills_rim,
     is_halo,
@@ -50,6 +51,7 @@ class Fusion:
         self.graph, self.rows, self.groups = graph, rows, groups or {}
         self.users = graph.users()
         self.outputs = set(graph.outputs)
+        self.place = {node: at for at, node in enumerate(graph.nodes)}
         self.clusters: list[Cluster] = []
         self.home: dict[Node, int] = {}
         self.member: dict[Node, int] = {}
@@ -339,6 +341,8 @@ class Fusion:
         """Whether computing the free ``node`` once and storing it beats inlining it."""
         whole = any(reads_whole(user, node) for user in self.users[node])
         if whole or node in self.outputs or is_halo(node, self.users):
+            return True
+        if adds_tiles(node, self.users):
             return True
         never = ("constant", "iota", "size", "concatenate", *VIEWS)
         if node.op.name in never or node.type.rank == 0:

@@ -9,8 +9,10 @@ from codegen.attention import attentions
 from codegen.cluster import Cluster
 from codegen.fuse import Fusion
 from codegen.heads import Heads, heads, side_by_side
-from codegen.order import launch_order, predecessors, reads_of, weight_of
-from codegen.strips import Chain, chains, together
+from codegen.lowest import launch_order
+from codegen.order import TRIFLE, predecessors, reads_of, weight_of
+from codegen.pieces import pieces_of
+from codegen.strips import Chain, chains
 from ir.graph import Graph, Node
 
 
@@ -38,22 +40,24 @@ def launches_of(
     clusters = fusion.clusters
     reads = {c.number: reads_of(c, fusion.member) for c in clusters}
     before = predecessors(clusters, reads, made, fusion.member, targets)
-    given = {*graph.inputs, *graph.outputs}
-    order = launch_order(
-        clusters,
-        before,
-        reads,
-        made,
-        lambda node: 0 if node in given else weight_of(node),
-        frugal=bool(fusion.groups),
-    )
-    groups: list[Chain | Heads] = [*chains(fusion, tags, order, reads, targets)]
-    order = together(order, [group for group in groups if isinstance(group, Chain)])
+    strips = chains(fusion, tags, before)
+    held = {node: steps for chain in strips for node, steps in chain.held.items()}
+    weight = {node: weight_of(node, held.get(node, ())) for node in fusion.member}
+    weight.update(dict.fromkeys({*graph.inputs, *graph.outputs}, 0))
+    groups: list[Chain | Heads] = [*strips]
+
+    def ordered() -> list[Cluster]:
+        whole = [group.clusters for group in groups]
+        pieces = pieces_of(clusters, before, reads, made, weight, whole)
+        return launch_order(pieces, before, weight, frugal=bool(fusion.groups))
+
+    order = ordered()
     scores = attentions(graph) if by_heads else {}
     found = heads(fusion, order, before, reads, made, targets, scores) if scores else []
-    if found:
-        again = side_by_side(order, [g.clusters for g in (*groups, *found)], before)
-        order, groups = (order, groups) if again is None else (again, [*groups, *found])
+    if found and side_by_side(order, [g.clusters for g in (*groups, *found)], before) is not None:
+        groups += found
+        weight.update((node, min(weight[node], TRIFLE)) for one in found for node in one.own)
+        order = ordered()
     last: dict[Node, int] = {}
     for place, cluster in enumerate(order):
         last.update(dict.fromkeys(reads[cluster.number], place))

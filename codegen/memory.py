@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import heapq
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 
@@ -35,12 +35,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where each buffer starts in an arena of ``total`` bytes."""
+    """Where each buffer starts in an arena of ``total`` bytes.
+
+    ``instead``: for each that takes another one's place, that one. The interval of the first of
+    such a row goes on to the end of the last.
+    """
 
     offsets: dict[str, int]
     total: int
     intervals: tuple[Interval, ...]
     align: int
+    instead: Mapping[str, str] = field(default_factory=dict)
 
 
 _GOOD_ENOUGH = 1.01  # further orders cost milliseconds of every compile
@@ -69,6 +74,14 @@ def plan(intervals: Iterable[Interval], align: int = 64) -> Plan:
         if total <= bound * _GOOD_ENOUGH:
             break
     return Plan({b.name: best[b.name] for b in buffers}, total, buffers, align)
+
+
+def shared(done: Plan, instead: Mapping[str, str]) -> Plan:
+    """The plan with buffers that lie in the place of others (``instead``, in launch order)."""
+    offsets = dict(done.offsets)
+    for new, old in instead.items():
+        offsets[new] = offsets[old]
+    return replace(done, offsets=offsets, instead=dict(instead))
 
 
 def _place(buffers: Sequence[Interval]) -> dict[str, int]:
@@ -152,6 +165,7 @@ def report(done: Plan) -> str:
     for b in buffers:
         offset = done.offsets[b.name]
         lines.append(f"{b.name:{width}} {offset:>12,} {b.size:>12,}  {b.first}..{b.last}")
+    lines += [f"{new:{width}} in the place of {old}" for new, old in done.instead.items()]
     bound, apart = peak(buffers), sum(b.size for b in buffers)
     over = f" (+{100 * (done.total / bound - 1):.1f} %)" if bound else ""
     lines.append(f"arena {done.total:,} bytes; alive at once {bound:,}{over}; unshared {apart:,}")

@@ -14,6 +14,7 @@ from ir.dims import Size
 from ir.graph import Graph, Node
 
 READ_OFTEN = 12  # an element that a contraction reads so often is worth storing beside a rim
+LITTLE = 8.0  # multiplications of sixteen elements take less than a store and a load of them
 MOST_PHASES = 16  # of a strided fold, each with code of its own
 FEW = 1024  # numbers of labels, by row or in all
 Users: TypeAlias = Mapping[Node, Sequence[Node]]
@@ -87,7 +88,11 @@ def crop_of(fold: Node, users: Users, outputs: Collection[Node]) -> Node | None:
 
 
 def is_halo(node: Node, users: Users) -> bool:
-    """Whether a padded array is stored with its rim: a contraction reads its elements often."""
+    """Whether a padded array is stored with its rim: a contraction reads its elements often.
+
+    Where only tiles are made of it, and it is cheap to compute from a contraction's result, tiles
+    are made of that result: they ask which taps exist, which takes less than writing the rim.
+    """
     if node.op.name != "pad" or node.attrs["value"] != 0 or any(node.attrs["interior"]):
         return False
     if node.type.rank < 3 or not all(isinstance(size, int) for size in node.shape[2:]):
@@ -96,7 +101,31 @@ def is_halo(node: Node, users: Users) -> bool:
     readers = [*users[node], *(far for window in windows for far in users[window])]
     if any(_often(reader, node) for reader in readers if reader.op.name == "dot"):
         return True
-    return _is_mixed(node, users)
+    return _is_mixed(node, users) and not is_light(node.inputs[0])
+
+
+def is_light(node: Node) -> bool:
+    """Whether ``node`` costs little to compute from one result of a contraction, as large."""
+    cost, base = 0.0, set[Node]()
+    seen, stack = set[Node](), [node]
+    while stack and cost <= LITTLE and len(base) < 2:
+        source = stack.pop()
+        if source in seen or source.type.numel != node.type.numel:
+            continue
+        seen.add(source)
+        if source.op.family == "elementwise" or source.op.name in ("reshape", "transpose"):
+            cost += source.op.cost if source.op.family == "elementwise" else 0
+            stack += source.inputs
+        elif source.op.name != "broadcast":
+            base.add(source)
+    return cost <= LITTLE and [source.op.name in ("dot", "fold") for source in base] == [True]
+
+
+def feeds_tiles(node: Node, users: Users) -> bool:
+    """Whether tiles of a fast convolution are made of ``node``, an elementwise one, in passing."""
+    pads = (user for user in users[node] if user.op.name == "pad")
+    light = node.op.family == "elementwise" and any(_is_mixed(pad, users) for pad in pads)
+    return light and is_light(node)
 
 
 def fills_rim(node: Node, users: Users, outputs: Collection[Node]) -> bool:
@@ -119,6 +148,25 @@ def _is_mixed(node: Node, users: Users) -> bool:
         user.op.name == "mix" or (user.op.name in views and _is_mixed(user, users))
         for user in users[node]
     )
+
+
+def adds_tiles(node: Node, users: Users) -> bool:
+    """Whether ``node``, put together from products of tiles, is added to another such value.
+
+    The products are several times as large: they need not wait for one another.
+    """
+    if node.op.name != "mix" or node.inputs[0].op.name != "mix":
+        return False
+    views = ("reshape", "transpose")
+    while len(users[node]) == 1 and users[node][0].op.name in views:
+        (node,) = users[node]
+    sums = [user for user in users[node] if user.op.name == "add"]
+    for source in (source for add in sums for source in add.inputs if source is not node):
+        while source.op.name in views:
+            (source,) = source.inputs
+        if source.op.name == "mix":
+            return True
+    return False
 
 
 def _often(dot: Node, operand: Node) -> bool:

@@ -17,6 +17,7 @@ from codegen.fuse import Fusion
 from codegen.heads import Heads
 from codegen.index import Axis
 from codegen.nest import LANES
+from codegen.order import turns_of
 from codegen.patterns import joins_tiles
 from ir.graph import Node
 
@@ -33,30 +34,24 @@ class Chain:
 
 
 def chains(
-    fusion: Fusion,
-    tags: Mapping[Node, int | None],
-    order: Sequence[Cluster],
-    reads: Mapping[int, set[Node]],
-    targets: Mapping[Node, Node],
+    fusion: Fusion, tags: Mapping[Node, int | None], before: Mapping[int, set[int]]
 ) -> list[Chain]:
-    """Every chain of ``fusion`` that may stand where its last cluster does.
+    """Every chain of ``fusion`` whose clusters may stand side by side.
 
-    ``tags`` are batch axes, ``targets`` the state that nodes overwrite: moved down the launch
-    ``order``, a cluster must not read state after it has been overwritten.
+    ``tags`` are batch axes, ``before`` what each cluster must wait for. Where one of a chain has
+    another follower (who overwrites state that it reads), that one must have its turn later.
     """
-    place = {cluster.number: at for at, cluster in enumerate(order)}
+    place, after = turns_of(before)
     found = []
     for cluster in fusion.clusters:
         if len(cluster.core) != 1 or not joins_tiles(cluster.core[0]):
             continue
         chain = _chain(fusion, cluster, tags)
-        if chain is None or any(node in targets for node in cluster.members):
-            continue
-        numbers = [member.number for member in chain.clusters]
-        moved = order[min(place[number] for number in numbers) : place[cluster.number]]
-        over = {targets[n] for c in moved for n in fusion.stored(c) if n in targets}
-        if not any(over & reads[number] for number in numbers):
-            found.append(chain)
+        if chain is not None:
+            own = [member.number for member in chain.clusters]
+            others = {follower for number in own for follower in after[number]} - set(own)
+            if all(place[follower] > place[cluster.number] for follower in others):
+                found.append(chain)
     return found
 
 
@@ -79,10 +74,14 @@ def _chain(fusion: Fusion, last: Cluster, tags: Mapping[Node, int | None]) -> Ch
     batched = (tags[tiles], tags[products], tags[fold]) == (at - 1, at - 1, fold.type.rank - 4)
     if not alone or not batched:
         return None
-    rows, columns = _steps(tiles, products)
-    places = [first.members[tiles][at:-1], middle.members[products][at:-1], last.members[fold][-2:]]
-    held = ((at, rows), (at + 1, columns))
-    axes = tuple(_axes(pair, (rows, columns)) for pair in places)
+    many = at - 3  # axes of whole convolutions: the phases of a transposed one, one at a time
+    steps = (1,) * many + _steps(tiles, products)
+    places = [
+        (*of[2 : 2 + many], *of[at:-1]) for of in (first.members[tiles], middle.members[products])
+    ]
+    places.append((*last.members[fold][:many], *last.members[fold][-2:]))
+    held = tuple(zip((*range(2, 2 + many), at, at + 1), steps, strict=True))
+    axes = tuple(_axes(own, steps) for own in places)
     return Chain((first, middle, last), axes, {tiles: held, products: held})
 
 
@@ -102,7 +101,7 @@ def _only(fusion: Fusion, node: Node, cluster: Cluster) -> bool:
 def _steps(tiles: Node, products: Node) -> tuple[int, int]:
     """Rows and columns of tiles in a strip: as many as the cache has room for."""
     rows, columns = (int(size) for size in tiles.shape[-3:-1])
-    points = prod(int(size) for size in tiles.shape[:-4])
+    points = prod(int(size) for size in tiles.shape[:2])
     channels = int(tiles.shape[-1]) + int(products.shape[-1])
     most = max(1, NEAR // (points * channels * LANES * tiles.dtype.itemsize))
     wide = max(step for step in range(1, columns + 1) if columns % step == 0 and step <= most)
@@ -115,19 +114,6 @@ def _steps(tiles: Node, products: Node) -> tuple[int, int]:
 def _axes(places: Places, steps: Sequence[int]) -> tuple[tuple[Axis, int], ...]:
     real = [(a, step) for a, step in zip(places, steps, strict=True) if a is not None]
     return tuple((a, step) for a, step in real if a.extent != 1)
-
-
-def together(order: Sequence[Cluster], found: Sequence[Chain]) -> list[Cluster]:
-    """The launch order with the clusters of each chain side by side, where the last one stood."""
-    late = {c.number: chain for chain in found for c in chain.clusters[:2]}
-    last = {chain.clusters[2].number: chain for chain in found}
-    done: list[Cluster] = []
-    for cluster in order:
-        if cluster.number in last:
-            done += last[cluster.number].clusters
-        elif cluster.number not in late:
-            done.append(cluster)
-    return done
 
 
 def turns(

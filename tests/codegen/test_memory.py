@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from codegen.memory import Interval, MemoryPlanError, check, peak, plan, report
+from codegen.memory import Interval, MemoryPlanError, check, peak, plan, report, shared
 
 BUFFERS = st.lists(
     st.tuples(st.integers(0, 10_000), st.integers(0, 30), st.integers(0, 12)), max_size=40
@@ -100,3 +100,11 @@ def test_report_is_a_table():
     assert "x " in text
     assert "alive at once 100" in text
     assert report(plan([]))
+
+
+def test_what_lies_in_the_place_of_another_is_told():
+    done = plan([Interval("old", 128, 0, 4), Interval("other", 64, 0, 1)])
+    both = shared(done, {"new": "old", "newer": "new"})
+    assert both.offsets["old"] == both.offsets["new"] == both.offsets["newer"]
+    assert both.total == done.total
+    assert "newer in the place of new" in " ".join(report(both).split())

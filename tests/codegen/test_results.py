@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from codegen import compile_graph
+from codegen.order import TRIFLE
 from ir import make
 from ir.graph import Graph
 from ir.types import BOOL, F32, I64, TensorType
@@ -70,11 +71,16 @@ def test_a_state_read_elsewhere_in_its_own_kernel(assert_compiled, states, array
     assert len(program.kernels.copies) == 2
 
 
-def test_a_state_read_where_it_is_written_needs_no_copy(assert_compiled, states, arrays):
-    a, b, c = states
+@pytest.mark.parametrize("rows", [1, 16])
+def test_a_large_state_read_where_it_is_written_needs_no_copy(assert_compiled, rows):
+    """What reads a small one may come after it is written: then the new value waits beside it."""
+    shape = (16 * rows, TRIFLE // 64)
+    a, b, c = (make.input_node(TensorType(F32, shape), name) for name in "abc")
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-9, 9, shape).astype(np.float32) for _ in range(3)]
     graph = Graph((a, b, c), (make.add(a, twice(b)), make.sub(b, c), make.sum(a, (0, 1))))
     program = assert_compiled(graph, arrays, {0: 0, 1: 1}, exact=True)
-    assert not program.kernels.copies
+    assert bool(program.kernels.copies) == (rows == 1)
 
 
 def test_constants_positions_and_views_as_outputs(assert_compiled, states, arrays):
