@@ -50,10 +50,11 @@ def check(
     leaves = [engine.from_numpy(x).requires_grad_() for x in arrays[:3]]
     given = None if mask is None else engine.from_numpy(mask)
     found = step(*leaves, engine.from_numpy(arrays[3]), given)
-    for one, other in zip(found, wanted, strict=True):
-        expected = other.detach().numpy()
-        bound = 3e-6 * np.abs(expected).max()
-        np.testing.assert_allclose(one.detach().numpy(), expected, rtol=0, atol=bound)
+    expected = [one.detach().numpy() for one in wanted]
+    # one query that sees one key has no gradient, of which PyTorch finds some rounding
+    largest = max(np.abs(one).max() for one in expected[1:])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.detach().numpy(), other, rtol=0, atol=3e-6 * largest)
     return step
 
 
