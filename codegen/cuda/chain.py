@@ -66,7 +66,7 @@ def axes_for(shape: Sequence[Size]) -> tuple[Axis, ...]:
 def names_at(index, axes: Sequence[Axis]) -> dict[Axis, Axis] | None:  # type: ignore[no-untyped-def]
     """The attention's axes for those of a nest that reads or writes scores at ``index``."""
     places = plain_axes(index)
-    if places is None:
+    if places is None or len(places) != len(axes):
         return None
     return {old: new for old, new in zip(places, axes, strict=True) if old is not None}
 

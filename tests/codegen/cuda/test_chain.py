@@ -68,6 +68,15 @@ def test_an_attention_is_one_kernel(keys):
     assert way.blocks.rows == 16  # of which there are 32 blocks
 
 
+def test_shares_of_scores_in_another_shape_stay_apart():
+    """A network's last product [sentences, places, words], the shares of all places' words, and
+    the mean word of each."""
+    x, w, words = node("x", 4, 16, 32), node("w", 32, 24), node("words", 24, 8)
+    scores = make.reshape(make.dot(x, w, ((2,), (0,))), (64, 24))
+    found = nests((x, w, words), make.dot(softmax(scores), words, ((1,), (0,))))
+    assert not any(isinstance(nest, AttentionNest) for nest in found)
+
+
 def test_weights_that_someone_else_reads_stay_in_memory():
     inputs, weights, out = attention()
     assert not any(isinstance(nest, AttentionNest) for nest in nests(inputs, out, weights))
