@@ -1,9 +1,10 @@
 """A workload's name in, its training step on a GPU against the CPU's, then timed, out.
 
-    python benchmarks/gpu_steps.py NAME [--small] [--compile]
+    python benchmarks/gpu_steps.py NAME [--small] [--compile] [--precision tf32]
 
 Prints one line of JSON with the losses of both, then waits for a line on its standard input, and
-prints one with the times: several networks compile at the same time, and are timed one by one.
+prints one with the times of the step and one with those of its kernels: several networks compile
+at the same time, and are timed one by one. ``--precision`` lets both use the tensor cores.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
 import networks
 import numpy as np
+from gpu_kernels import kernel_times
 from kinds import Workload
 from tasks import make_optimizers, make_step
 from weights import first_weights
@@ -30,6 +33,8 @@ CHECKED = 3  # steps that are compared
 WARM = 10
 ROUNDS, STEPS = 7, 30  # of each framework, in turns
 LIMIT = 6.0  # seconds for all rounds
+WORDS = {"default": "highest", "tf32": "high", "bf16": "medium"}  # PyTorch's
+GRAPHS = "reduce-overhead"  # torch.compile's word for CUDA graphs, which a step is here, too
 SMALL: dict[str, dict[str, Any]] = {
     "lenet": {"channels": (2, 3), "kernel": 3, "image": 14, "hidden": (8,), "classes": 4},
     "mlp": {"widths": (12, 16, 4)},
@@ -47,16 +52,20 @@ def workload_of(name: str, small: bool) -> Workload:
     return replace(found, batch=2, sizes=SMALL[name]) if small else found
 
 
-def trainer(torch: Any, workload: Workload, device: str, compiled: bool = False) -> Any:
+def trainer(
+    torch: Any, workload: Workload, device: str, compiled: bool = False, precision: str = "default"
+) -> Any:
     """A step with weights and an optimizer of its own on ``device``."""
     model = networks.build(torch, workload)
     first = {name: torch.from_numpy(array) for name, array in first_weights(workload).items()}
     model.load_state_dict(first)
     model.to(device)
     opts = make_optimizers(torch, workload, model, **_options(torch))
-    wrap: Callable[[Any], Any] = torch.compile if compiled else lambda part: part
+    wrap: Callable[[Any], Any] = (
+        partial(torch.compile, mode=GRAPHS) if compiled else lambda part: part
+    )
     step = make_step(torch, workload, model, opts, wrap)
-    return torch.jit(step) if torch is engine else step
+    return torch.jit(step, precision=precision) if torch is engine else step
 
 
 def _options(torch: Any) -> dict[str, Any]:
@@ -69,12 +78,13 @@ def moved(torch: Any, workload: Workload, device: str) -> list[tuple[Any, Any]]:
     return [tuple(torch.from_numpy(part).to(device) for part in pair) for pair in pairs]  # type: ignore[misc]
 
 
-def checked(workload: Workload) -> tuple[dict[str, Any], Any, list[Any]]:
+def checked(workload: Workload, precision: str) -> tuple[dict[str, Any], Any, list[Any]]:
     """The losses on the CPU and on the GPU, the GPU's step and its batches."""
     losses: dict[str, list[float]] = {}
     for device in ("cpu", "cuda"):
         started = time.perf_counter()
-        step, data = trainer(engine, workload, device), moved(engine, workload, device)
+        step = trainer(engine, workload, device, precision=precision)
+        data = moved(engine, workload, device)
         found = [step(x, y)[0] for x, y in data]
         losses[device] = [loss.item() for loss in found]
         seconds = time.perf_counter() - started
@@ -107,7 +117,9 @@ def _round(step: Any, data: list[Any], wait: Any, count: int) -> float:
     return (time.perf_counter() - started) / count
 
 
-def rivals(workload: Workload, compiled: bool) -> dict[str, tuple[Any, list[Any], Any]]:
+def rivals(
+    workload: Workload, compiled: bool, precision: str
+) -> dict[str, tuple[Any, list[Any], Any]]:
     """PyTorch's ways on the same GPU; none where PyTorch has no CUDA."""
     try:
         import torch
@@ -115,7 +127,8 @@ def rivals(workload: Workload, compiled: bool) -> dict[str, tuple[Any, list[Any]
         return {}
     if not torch.cuda.is_available():
         return {}
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision(WORDS[precision])
+    torch.backends.cudnn.allow_tf32 = precision != "default"
     data, wait = moved(torch, workload, "cuda"), torch.cuda.synchronize
     found = {"PyTorch eager": (trainer(torch, workload, "cuda"), data, wait)}
     if compiled:
@@ -129,15 +142,18 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--precision", choices=list(WORDS), default="default")
     given = parser.parse_args()
     workload = workload_of(given.name, given.small)
-    report, step, data = checked(workload)
+    report, step, data = checked(workload, given.precision)
     print(json.dumps(report), flush=True)
     if not sys.stdin.readline():
         return
     ways = {"tracefuse": (step, data, engine.cuda.synchronize)}
-    ways |= rivals(workload, given.compile)
+    ways |= rivals(workload, given.compile, given.precision)
     print(json.dumps(timed(ways)), flush=True)
+    entry = max(step.programs, key=lambda entry: entry.runs)
+    print(json.dumps(kernel_times(entry.bound.program)), flush=True)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ class Driver(Protocol):
 class Raw:
     """An allocation: Numba's array of its bytes, and where it lies on the device."""
 
-    __slots__ = ("address", "array")
+    __slots__ = ("__weakref__", "address", "array")
 
     def __init__(self, array: Any, address: int) -> None:
         self.array, self.address = array, address
@@ -291,6 +291,13 @@ def why_none() -> str:
     cuda = importlib.import_module("numba.cuda")
     if not cuda.is_available():
         return f"numba-cuda cannot use the driver: {cuda.cuda_error()}"
+    try:
+        importlib.import_module("numba.cuda.cudaimpl")  # what every kernel is compiled with
+    except Exception as error:
+        return (
+            f"numba-cuda does not work with NumPy {np.__version__} ({type(error).__name__}: {error});"
+            " pip install 'tracefuse[cuda]' takes versions that work together"
+        )
     return ""
 
 

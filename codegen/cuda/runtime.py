@@ -42,10 +42,15 @@ class Block:
 
 
 class Pool:
-    """Allocations of one device, used again by size."""
+    """Allocations of one device, used again by size.
+
+    The pool holds every allocation, those in use too: one that only a cycle of garbage held would
+    be freed by Numba's weak references before its block comes back.
+    """
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
+        self._own: dict[int, Any] = {}  # by address
         self.returned: deque[tuple[Any, int]] = deque()  # by any thread, at any time
         self._lock = threading.RLock()
         self._free: defaultdict[int, list[Any]] = defaultdict(list)
@@ -72,6 +77,7 @@ class Pool:
                 text = f"{error}; tensors and programs hold {self.used:,}"
                 raise MemoryError(text) from None
         self.reserved += size
+        self._own[self.driver.address(raw)] = raw
         return raw
 
     def settle(self) -> None:
@@ -87,7 +93,10 @@ class Pool:
         with self._lock:
             self.settle()
             self.driver.synchronize()
-            self.reserved -= sum(size * len(raws) for size, raws in self._free.items())
+            for size, raws in self._free.items():
+                self.reserved -= size * len(raws)
+                for raw in raws:
+                    del self._own[self.driver.address(raw)]
             self._free.clear()
 
 

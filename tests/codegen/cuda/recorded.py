@@ -4,6 +4,9 @@ Collected by ``test_recorded.py`` alone, in a process with NUMBA_ENABLE_CUDASIM=
 its calls in the simulator, and keeps those of a recording for the replays: what CUDA's graphs do.
 """
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -203,6 +206,23 @@ def test_the_pool_hands_out_what_was_returned():
     del second
     pool.empty()
     assert (pool.used, pool.reserved) == (0, 0)
+
+
+def test_an_allocation_outlives_a_cycle_that_holds_its_block():
+    """The collector tells weak references (Numba frees by them) before it lets blocks go back."""
+    pool, freed = Pool(Noting()), []
+    ring = [pool.take(512)]
+    weakref.finalize(ring[0].raw, freed.append, True).atexit = False
+    ring.append(ring)
+    del ring
+    gc.collect()
+    assert not freed
+    assert pool.take(512).raw is not None
+    assert pool.reserved == 512
+    gc.collect()
+    pool.empty()
+    assert freed == [True]
+    assert pool.reserved == 0
 
 
 def test_pinned_memory_is_used_again_when_no_view_is_left():

@@ -145,3 +145,18 @@ def test_numba_cuda_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setattr(driver, "_library", lambda name: library())
     monkeypatch.setattr(driver.importlib.util, "find_spec", lambda name: None)
     assert "pip install 'tracefuse[cuda]'" in driver.why_none()
+
+
+def test_a_numpy_that_numba_cuda_does_not_know_is_named(monkeypatch):
+    def load(name):
+        if name == "numba.cuda.cudaimpl":
+            raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+        return SimpleNamespace(is_available=lambda: True)
+
+    monkeypatch.delenv("NUMBA_ENABLE_CUDASIM", raising=False)
+    monkeypatch.setattr(driver, "_library", lambda name: library())
+    monkeypatch.setattr(driver.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(driver.importlib, "import_module", load)
+    said = driver.why_none()
+    assert "row_stack" in said
+    assert "pip install 'tracefuse[cuda]'" in said
