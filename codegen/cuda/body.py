@@ -6,6 +6,8 @@ computed that Numba would check against a shape. Divisions of places are those o
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +23,7 @@ from ir.dims import Size, product
 from ir.types import DType, is_half
 
 _SCALAR = ("floor", "ceil", "fmod")  # that Numba's CUDA target has for arrays alone
+LOOP = re.compile(r"for (\w+) in range\((.*)\):")
 SMALL = 1 << 31  # places below this are divided in 32 bits
 
 
@@ -130,12 +133,34 @@ class CudaBody(Body):
         return f"({place}) {'//' if word == 'quotient' else '%'} ({by})"
 
     @contextmanager
-    def grid_loop(self, name: str, first: str, stop: str, step: str) -> Iterator[None]:
-        """``name`` from ``first`` in steps of a whole grid: plainer code than a range's."""
+    def block(self, header: str) -> Iterator[None]:
+        """A loop or a condition. Loops count for themselves: NVVM unrolls such a loop of a known
+        number of turns, and makes constants of its places; a range's it takes as it is."""
+        loop = LOOP.fullmatch(header)
+        if loop is None:
+            with super().block(header):
+                yield
+            return
+        name, given = loop.groups()
+        parts = _arguments(given)
+        first, stop, step = {1: ["0", *parts, "1"], 2: [*parts, "1"]}.get(len(parts), parts)
         self.add(f"{name} = {first}")
-        with self.block(f"while {name} < {stop}:"):
+        with super().block(f"while {name} < {stop}:"):
             yield
             self.add(f"{name} += {step}")
+
+    @contextmanager
+    def grid_loop(self, name: str, first: str, stop: str, step: str) -> Iterator[None]:
+        """``name`` from ``first`` in steps of a whole grid."""
+        with self.block(f"for {name} in range({first}, {stop}, {step}):"):
+            yield
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments of a call, from what stands between its brackets."""
+    call = ast.parse(f"range({text})", mode="eval").body
+    assert isinstance(call, ast.Call)
+    return [ast.unparse(argument) for argument in call.args]
 
 
 class Single(Reductions):

@@ -29,6 +29,10 @@ def _plain_load4(array: Any, place: int) -> tuple[Any, ...]:
     return tuple(array[place + at] for at in range(WIDTH))
 
 
+def _plain_load2(array: Any, place: int) -> tuple[Any, ...]:
+    return array[place], array[place + 1]
+
+
 def _plain_store4(array: Any, place: int, values: tuple[Any, ...]) -> None:
     for at in range(WIDTH):
         array[place + at] = values[at]
@@ -71,12 +75,13 @@ if importlib.import_module("numba").config.ENABLE_CUDASIM:
     fmod: Any = np.fmod
     quotient: Any = _plain_quotient
     remainder: Any = _plain_remainder
+    load2: Any = _plain_load2
     load4: Any = _plain_load4
     store4: Any = _plain_store4
 else:
     _compiled = importlib.import_module("codegen.cuda.intrinsics")
     quotient, remainder = _compiled.quotient, _compiled.remainder
-    load4, store4 = _compiled.load4, _compiled.store4
+    load2, load4, store4 = _compiled.load2, _compiled.load4, _compiled.store4
     tf32, multiply_tf32 = _compiled.tf32, _compiled.multiply_tf32
     pack_bf16, multiply_bf16 = _compiled.pack_bf16, _compiled.multiply_bf16
     pack_f16, multiply_f16 = _compiled.pack_f16, _compiled.multiply_f16
@@ -88,6 +93,7 @@ __all__ = [
     "ceil",
     "floor",
     "fmod",
+    "load2",
     "load4",
     "multiply_bf16",
     "multiply_f16",

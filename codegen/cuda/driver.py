@@ -295,8 +295,8 @@ def why_none() -> str:
         importlib.import_module("numba.cuda.cudaimpl")  # what every kernel is compiled with
     except Exception as error:
         return (
-            f"numba-cuda does not work with NumPy {np.__version__} ({type(error).__name__}: {error});"
-            " pip install 'tracefuse[cuda]' takes versions that work together"
+            f"numba-cuda does not work with NumPy {np.__version__} ({error}); "
+            "pip install 'tracefuse[cuda]' takes versions that work together"
         )
     return ""
 

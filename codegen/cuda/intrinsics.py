@@ -42,33 +42,46 @@ def remainder(typingctx, place, by):
     return types.int64(place, by), _narrow("urem")
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, place: Any) -> Any:
-    """The address of four elements from ``place`` on, as of one vector; and its alignment."""
+def _pointer(
+    context: Any, builder: Any, array_type: Any, array: Any, place: Any, width: int = WIDTH
+) -> Any:
+    """The address of ``width`` elements from ``place`` on, as of a vector; and its alignment."""
     data = context.make_array(array_type)(context, builder, array).data
     element = context.get_data_type(array_type.dtype)
-    vector = llvm_ir.VectorType(element, WIDTH)
+    vector = llvm_ir.VectorType(element, width)
     address = builder.gep(data, [place])
     size = context.get_abi_sizeof(element)
-    return builder.bitcast(address, vector.as_pointer()), vector, min(16, WIDTH * size)
+    return builder.bitcast(address, vector.as_pointer()), vector, min(16, width * size)
 
 
-@intrinsic
-def load4(typingctx, array, place):
-    """Four neighbours from ``place`` on, which begin at a multiple of their size (16 at most)."""
-    result = types.UniTuple(array.dtype, WIDTH)
+def _load(array: Any, width: int) -> Any:
+    """The signature and the LLVM of a load of ``width`` neighbours."""
+    result = types.UniTuple(array.dtype, width)
 
     def codegen(context, builder, signature, args):
-        pointer, _, align = _pointer(context, builder, array, args[0], args[1])
+        pointer, _, align = _pointer(context, builder, array, args[0], args[1], width)
         loaded = builder.load(pointer, align=align)
         model = context.data_model_manager[array.dtype]
         words = [
             builder.extract_element(loaded, llvm_ir.Constant(llvm_ir.IntType(32), at))
-            for at in range(WIDTH)
+            for at in range(width)
         ]
         values = [model.from_data(builder, word) for word in words]
         return context.make_tuple(builder, result, values)
 
     return result(array, types.int64), codegen
+
+
+@intrinsic
+def load4(typingctx, array, place):
+    """Four neighbours from ``place`` on, which begin at a multiple of their size (16 at most)."""
+    return _load(array, WIDTH)
+
+
+@intrinsic
+def load2(typingctx, array, place):
+    """Two neighbours from ``place`` on, which begin at a multiple of their size."""
+    return _load(array, 2)
 
 
 @intrinsic

@@ -28,7 +28,7 @@ MOST_BLOCKS = 1024  # of a grid whose blocks take several turns
 
 _CALLED = (
     *("ceil", "floor", "fmod"),
-    *("quotient", "remainder", "load4", "store4"),
+    *("quotient", "remainder", "load2", "load4", "store4"),
     *("tf32", "multiply_tf32", "pack_bf16", "multiply_bf16", "pack_f16", "multiply_f16"),
     *("widen_bf16", "round_bf16", "widen_f16", "round_f16"),
 )

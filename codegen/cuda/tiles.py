@@ -244,11 +244,11 @@ class TilesBody(CudaBody):
         """
         tiles = self.word["tiles"]
         count = len(names)
-        for at in range(count if count % WIDTH else 0):
-            self.add(f"{names[at]} = {tiles}[{start} + {own_place(thread, at, count, size)}]")
-        for at in range(0, 0 if count % WIDTH else count, WIDTH):
+        wide = next((wide for wide in (WIDTH, 2) if count % wide == 0), 1)
+        for at in range(0, count, wide):
             place = f"{start} + {own_place(thread, at, count, size)}"
-            self.add(f"{', '.join(names[at : at + WIDTH])} = load4({tiles}, {place})")
+            load = f"load{wide}({tiles}, {place})" if wide > 1 else f"{tiles}[{place}]"
+            self.add(f"{', '.join(names[at : at + wide])} = {load}")
 
     # -- the rest of the kernel -----------------------------------------------------------------
 
