@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codegen.cuda.product import steps
-from codegen.cuda.rewrite import replaced
+from codegen.cuda.rewrite import put, put_all
 from codegen.index import Axis, axes_of, of_axis
 from codegen.nest import Buffer, Expr, Load, Nest, Reduce, Root, free_axes, walk
 
@@ -34,15 +34,24 @@ def rows_apart(nest: Nest) -> list[Nest]:
     shape = tuple(axis.extent for axis in nest.axes)
     loads: dict[Expr, Expr] = {}
     nests: list[Nest] = []
-    for at, reduce in enumerate(reduces):
-        name = f"{nest.name}_{reduce.kind}{at}"
-        total = Buffer(f"{name}.total", reduce.dtype, shape)
-        value = Reduce(reduce.kind, reduce.axes, replaced(reduce.body, loads), reduce.dtype)
-        roots = [Root(total, here, value)]
-        if early and reduce is reduces[-1]:
-            roots += _over(plain, {**loads, reduce: value})
+    for at, group in enumerate(reduces):
+        name = f"{nest.name}_{group[0].kind}{at}"
+        values: dict[Expr, Expr] = {}
+        totals: dict[Expr, Expr] = {}
+        for number, reduce in enumerate(group):
+            total = Buffer(f"{name}.total{number or ''}", reduce.dtype, shape)
+            body = put(reduce.body, loads)
+            values[reduce] = Reduce(reduce.kind, reduce.axes, body, reduce.dtype)
+            totals[reduce] = Load(total, here)
+        roots = [
+            Root(load.buffer, here, value)
+            for load, value in zip(totals.values(), values.values(), strict=True)
+            if isinstance(load, Load)
+        ]
+        if early and group is reduces[-1]:
+            roots += _over(plain, {**loads, **values})
         nests.append(replace(nest, name=name, roots=tuple(roots)))
-        loads[reduce] = Load(total, here)
+        loads |= totals
     last = [replace(root, within=()) for root in _over(along, loads)]
     nests.append(replace(nest, axes=_every_axis(nest, along[0]), roots=tuple(last)))
     if plain and not early:
@@ -51,7 +60,8 @@ def rows_apart(nest: Nest) -> list[Nest]:
 
 
 def _over(roots: list[Root], stands: Mapping[Expr, Expr]) -> list[Root]:
-    return [replace(root, value=replaced(root.value, stands)) for root in roots]
+    values = put_all([root.value for root in roots], stands)
+    return [replace(root, value=value) for root, value in zip(roots, values, strict=True)]
 
 
 def _reads(roots: list[Root]) -> set[Buffer]:
@@ -80,11 +90,17 @@ def _is_long(nest: Nest, along: list[Root]) -> bool:
     return steps(nest.axes) < FEW and steps(along[0].within) >= LONG
 
 
-def _in_order(nest: Nest) -> list[Reduce] | None:
-    """The nest's reductions, each after those it needs; None where one depends on a loop."""
+def _in_order(nest: Nest) -> list[list[Reduce]] | None:
+    """The nest's reductions in groups over the same axes, each after those it needs; None where
+    one depends on a loop."""
     memo: dict[int, frozenset[Axis]] = {}
-    found = [e for e in walk([root.value for root in nest.roots]) if isinstance(e, Reduce)]
+    found = list(
+        dict.fromkeys(e for e in walk([root.value for root in nest.roots]) if isinstance(e, Reduce))
+    )
     if any(not free_axes(reduce, memo) <= set(nest.axes) for reduce in found):
         return None
-    depth = {id(r): sum(isinstance(e, Reduce) for e in walk([r.body])) for r in found}
-    return sorted(found, key=lambda reduce: depth[id(reduce)])
+    groups: dict[tuple[int, tuple[Axis, ...]], list[Reduce]] = {}
+    for reduce in found:
+        depth = sum(isinstance(e, Reduce) for e in walk([reduce.body]))
+        groups.setdefault((depth, reduce.axes), []).append(reduce)
+    return [groups[key] for key in sorted(groups, key=lambda key: key[0])]

@@ -18,6 +18,7 @@ from codegen.calls import Call
 from codegen.cuda.halves import memory_dtype
 from codegen.cuda.runtime import GRAIN, Block, Runtime
 from codegen.cuda.source import Kernel
+from codegen.cuda.streams import Touch
 from codegen.kernels import Kernels
 from codegen.nest import Buffer
 from codegen.results import STATE, Results
@@ -35,6 +36,7 @@ class Launch:
     blocks: int
     threads: int
     arguments: tuple[Any, ...]
+    touches: tuple[Touch, ...]
 
 
 @dataclass
@@ -157,32 +159,36 @@ class Binder:
     ) -> Launch | None:
         """None where there is nothing to compute."""
         kernel, nest = self.sources[at], self.kernels.nests[at]
-        arrays = [
-            self._array(kernel, which, turn, where, env) for which in range(len(kernel.buffers))
-        ]
+        written = {root.buffer for root in nest.roots}
+        arrays, touches = list[Any](), list[Touch]()
+        for which, buffer in enumerate(kernel.buffers):
+            raw, offset, shape = self._place(kernel, which, turn, where, env)
+            dtype = memory_dtype(buffer.dtype)
+            arrays.append(self.runtime.driver.array(raw, offset, dtype, shape))
+            start = self.runtime.driver.address(raw) + offset
+            touches.append(Touch(start, start + size_of(shape, dtype), buffer in written))
         blocks = kernel.blocks(env, self.blocks)
         if not blocks or any(array.size == 0 for array in arrays[-len(nest.roots) :]):
             return None
         sizes = [np.int64(env[symbol]) for symbol in kernel.symbols]
-        return Launch(at, blocks, kernel.threads, (*arrays, *sizes))
+        return Launch(at, blocks, kernel.threads, (*arrays, *sizes), tuple(touches))
 
-    def _array(
+    def _place(
         self,
         kernel: Kernel,
         which: int,
         turn: int,
         where: Mapping[Buffer, Region],
         env: Mapping[str, int],
-    ) -> Any:
-        """A buffer as an argument; a row of another one inside a loop."""
+    ) -> tuple[Any, int, tuple[int, ...]]:
+        """Where a buffer's argument lies, and its shape; a row of another one inside a loop."""
         buffer = kernel.buffers[which]
         place, owner, row = self.kernels.places.get(buffer), buffer, 0
         if place is not None:
             owner, row = place.at(turn, env)
         block, offset = where[owner]
         shape = _shape(kernel, which, env)
-        offset += row * buffer.dtype.itemsize
-        return self.runtime.driver.array(block.raw, offset, memory_dtype(buffer.dtype), shape)
+        return block.raw, offset + row * buffer.dtype.itemsize, shape
 
 
 def _shape(kernel: Kernel, which: int, env: Mapping[str, int]) -> tuple[int, ...]:

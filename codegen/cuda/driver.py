@@ -1,8 +1,9 @@
 """Bytes, copies, launches and graphs in, calls of ``numba.cuda`` out: all that runs on a GPU.
 
 This is the only file that asks Numba to run anything. ``Driver`` is what the runtime needs, and
-there is ``Device`` and Numba's simulator. Everything goes through one stream, in order:
-nothing here waits for the device but ``download`` and ``synchronize``.
+there is ``Device`` and Numba's simulator. Everything goes through one stream, in order (a recorded
+graph may have branches, which end before what comes after it): nothing here waits for the device
+but ``download`` and ``synchronize``.
 """
 
 from __future__ import annotations
@@ -59,8 +60,19 @@ class Driver(Protocol):
         """Compile and load a kernel for arguments like these."""
         ...
 
-    def launch(self, function: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
-        """Run a kernel after all that was asked before."""
+    def launch(
+        self, function: Any, blocks: int, threads: int, arguments: Sequence[Any], stream: int = 0
+    ) -> None:
+        """Run a kernel after all that was asked before of this stream. Only what is recorded has
+        others than the first."""
+        ...
+
+    def signal(self, stream: int) -> Any:
+        """What a stream has been asked so far, for another one to wait for."""
+        ...
+
+    def wait(self, stream: int, signal: Any) -> None:
+        """What this stream is asked from now on happens after what was signalled."""
         ...
 
     def record(self, work: Callable[[], None]) -> Any:
@@ -108,6 +120,7 @@ class NumbaDriver:
         _configuration().CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small networks have small grids
         self._cuda: Any = importlib.import_module("numba.cuda")
         self._stream = self._cuda.stream()
+        self._streams = [self._stream]
 
     def allocate(self, size: int) -> Any:
         try:
@@ -128,8 +141,23 @@ class NumbaDriver:
             return self._cuda.device_array(shape, dtype)
         return raw.array[at : at + size].view(dtype).reshape(shape)
 
-    def launch(self, function: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
-        function[blocks, threads, self._stream](*arguments)
+    def launch(
+        self, function: Any, blocks: int, threads: int, arguments: Sequence[Any], stream: int = 0
+    ) -> None:
+        function[blocks, threads, self._numbered(stream)](*arguments)
+
+    def signal(self, stream: int) -> Any:
+        event = self._cuda.event(timing=False)
+        event.record(self._numbered(stream))
+        return event
+
+    def wait(self, stream: int, signal: Any) -> None:
+        signal.wait(self._numbered(stream))
+
+    def _numbered(self, stream: int) -> Any:
+        while len(self._streams) <= stream:
+            self._streams.append(self._cuda.stream())
+        return self._streams[stream]
 
     def pinned(self, size: int) -> Array:
         found: Array = self._cuda.pinned_array(size, np.uint8)
@@ -141,6 +169,12 @@ class NumbaDriver:
 
 class Simulated(NumbaDriver):
     """Numba's simulator: everything has happened when it was asked for."""
+
+    def signal(self, stream: int) -> Any:
+        return None
+
+    def wait(self, stream: int, signal: Any) -> None:
+        pass
 
     def upload(self, raw: Any, at: int, host: Array) -> None:
         raw.array[at : at + host.size].copy_to_device(host)

@@ -21,7 +21,7 @@ from codegen.cuda.ways import BLOCK, WARP
 from codegen.cuda.widen import widened
 from codegen.kernels import Kernels
 from codegen.loops import Loop
-from codegen.nest import Nest
+from codegen.nest import Nest, Reduce, walk
 from codegen.nests import build_nests
 from ir.graph import Graph
 
@@ -66,10 +66,16 @@ def _joined(kernels: Kernels) -> list[tuple[Nest, ...]]:
 
 
 def by_phase(nest: Nest) -> list[Nest]:
-    """One nest for each phase: they have nothing in common."""
+    """One nest for each phase: they have nothing in common. Phases that sum nothing stay together:
+    a thread goes through all of them at its point."""
     phases = list(dict.fromkeys(root.phase for root in nest.roots))
     if len(phases) == 1:
         return [nest]
+    along = any(root.within for root in nest.roots)
+    if not along and not any(
+        isinstance(e, Reduce) for e in walk([root.value for root in nest.roots])
+    ):
+        return [replace(nest, roots=tuple(replace(root, phase=0) for root in nest.roots))]
     return [
         replace(
             nest,

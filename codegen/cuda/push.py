@@ -1,9 +1,10 @@
 """Sums at computed places in, a kernel in which every block owns some rows of the result out.
 
 The gradient of an embedding adds each token's slope to the row that the token means. A block reads
-which rows all tokens mean, a tile of tokens at a time, and takes those that mean one of its own, in
-their order; a thread owns the same columns all along. So every token is read by every block, but
-its values by one alone, nothing is added by two threads, and results repeat to the bit.
+which rows all tokens mean, a tile of tokens at a time, makes a list of those that mean one of its
+own, in their order, and adds their values; a thread owns the same columns all along. So every token
+is read by every block, but its values by one alone, nothing is added by two threads, and results
+repeat to the bit.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ class PushBody(CudaBody):
         self.push = push
         self.columns = [axis for axis in nest.axes if axis != push.scatter.row]
         words = ("first", "base", "place", "row", "meant", "other", "tokens", "column")
+        words = (*words, "mine", "taken", "before", "count")
         self.word = {word: names.fresh(word) for word in words}
 
     def _share(self, order: list[Axis]) -> None:
         push, w = self.push, self.word
         tokens = self.places.size(self.count(push.scatter.values))
         self.add(f"{w['meant']} = cuda.shared.array({push.threads}, np.int64)")
+        self.add(f"{w['taken']} = cuda.shared.array({push.threads}, np.int64)")
         self.add("thread = cuda.threadIdx.x")
         self.add(f"{w['first']} = cuda.blockIdx.x * {push.span}")
         self.add(f"{w['tokens']} = {tokens}")
@@ -56,7 +59,7 @@ class PushBody(CudaBody):
         self.add(f"{w['base']} = 0")
         with self.block(f"while {w['base']} < {w['tokens']}:"):
             self._read_tile()
-            with self.block(f"for {w['other']} in range({push.threads}):"):
+            with self.block(f"for {w['other']} in range({w['count']}):"):
                 self._take_token()
             self.add(f"{w['base']} += {push.threads}")
 
@@ -71,17 +74,28 @@ class PushBody(CudaBody):
         self.add("cuda.syncthreads()")
         self.add(f"{w['meant']}[thread] = {w['row']}")
         self.add("cuda.syncthreads()")
+        self.add(f"{w['mine']} = {self._is_own(w['row'])}")
+        with self.block(f"if {w['mine']}:"):
+            self.add(f"{w['before']} = 0")
+            with self.block(f"for {w['other']} in range(thread):"):
+                self.add(f"{w['row']} = {w['meant']}[{w['other']}]")
+                self.add(f"{w['before']} += 1 if {self._is_own(w['row'])} else 0")
+            self.add(f"{w['taken']}[{w['before']}] = thread")
+        self.add(f"{w['count']} = cuda.syncthreads_count(np.int32({w['mine']}))")
+
+    def _is_own(self, row: str) -> str:
+        return f"{row} >= 0 and {row} < {self.push.span}"
 
     def _take_token(self) -> None:
-        """Add a token's values to the row that it means, if the block owns that."""
+        """Add a token's values to the row that it means, which the block owns."""
         push, w = self.push, self.word
-        self.add(f"{w['row']} = {w['meant']}[{w['other']}]")
-        with self.block(f"if {w['row']} >= 0 and {w['row']} < {push.span}:"):
-            self.add(f"{w['place']} = {w['base']} + {w['other']}")
-            self.take_apart(w["place"], push.scatter.values)
-            with self._own_columns():
-                value = self.text(push.scatter.value, whole=True)
-                self.add(f"{self._target()} += {value}")
+        self.add(f"{w['place']} = {w['taken']}[{w['other']}]")
+        self.add(f"{w['row']} = {w['meant']}[{w['place']}]")
+        self.add(f"{w['place']} += {w['base']}")
+        self.take_apart(w["place"], push.scatter.values)
+        with self._own_columns():
+            value = self.text(push.scatter.value, whole=True)
+            self.add(f"{self._target()} += {value}")
 
     @contextmanager
     def _own_columns(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from codegen.cuda.compiled import compiled
 from codegen.cuda.plan import plan_cuda
 from codegen.cuda.runtime import Memory, Runtime, runtime
 from codegen.cuda.source import MOST_BLOCKS, emit_kernel
+from codegen.cuda.streams import turns_of
 from codegen.cuda.ways import BLOCK
 from codegen.kernels import Kernels
 from codegen.nest import Buffer
@@ -110,7 +111,7 @@ class CudaProgram:
         """Record the run as a graph, and run that; a driver that refuses is not asked again."""
         driver = self.runtime.driver
         try:
-            binding.graph = driver.record(lambda: self._run(binding))
+            binding.graph = driver.record(lambda: self._run(binding, branches=True))
         except Exception as error:  # nothing has run: whatever refused, plain launches do
             why = (str(error) or repr(error)).splitlines()[0]
             self._refused = f"the driver does not record it ({why})"
@@ -129,7 +130,7 @@ class CudaProgram:
         return self.runtime.driver.plain if self.sources else "there is nothing to launch"
 
     @property
-    def arenasize_of(self) -> int:
+    def arena_size(self) -> int:
         """The largest arena of intermediates so far."""
         return max((binding.plan.total for binding in self._bindings.values()), default=0)
 
@@ -157,22 +158,48 @@ class CudaProgram:
             binding.seen[at] = now
         self.runtime.send(block, offset, given)
 
-    def _run(self, binding: Binding) -> None:
-        """Everything between taking in and giving out."""
+    def _run(self, binding: Binding, branches: bool = False) -> None:
+        """Everything between taking in and giving out; ``branches``: launches that have nothing
+        in common side by side."""
         for at, (word, source) in enumerate(self._results.starts):
             if word == OLD:
                 self._copy(binding, self._input(binding, source), at)
-        for one in binding.work:
-            if isinstance(one, Launch):
-                function = self._compiled[one.kernel]
-                self.runtime.driver.launch(function, one.blocks, one.threads, one.arguments)
-            else:
-                self._call_out(binding, one)
+        if branches:
+            self._branch([one for one in binding.work if isinstance(one, Launch)])
+        else:
+            for one in binding.work:
+                if isinstance(one, Launch):
+                    self._launch(one)
+                else:
+                    self._call_out(binding, one)
         for at, source, into in self._results.copies:
             if into is None:
                 self._copy(binding, binding.outputs[source], at)
             else:
                 self._move(binding, binding.outputs[source], self._input(binding, into), at)
+
+    def _launch(self, one: Launch, stream: int = 0) -> None:
+        function = self._compiled[one.kernel]
+        self.runtime.driver.launch(function, one.blocks, one.threads, one.arguments, stream)
+
+    def _branch(self, launches: Sequence[Launch]) -> None:
+        """All launches, on several streams that begin with the first one and end before it goes
+        on."""
+        driver, signals = self.runtime.driver, dict[int, Any]()
+        turns = turns_of([one.touches for one in launches])
+        others = sorted({turn.stream for turn in turns} - {0})
+        if others:
+            start = driver.signal(0)
+            for stream in others:
+                driver.wait(stream, start)
+        for number, (one, turn) in enumerate(zip(launches, turns, strict=True)):
+            for other in turn.waits:
+                driver.wait(turn.stream, signals[other])
+            self._launch(one, turn.stream)
+            if turn.signals:
+                signals[number] = driver.signal(turn.stream)
+        for stream in others:
+            driver.wait(0, driver.signal(stream))
 
     def _input(self, binding: Binding, at: int) -> Region:
         return binding.where[self.kernels.inputs[at]]

@@ -1,17 +1,18 @@
-"""A nest with a long reduction over few points in, two nests that give many blocks work out.
+"""A nest with long reductions over few points in, two nests that give many blocks work out.
 
-The first stage reduces equal parts of one axis, each to a row of its own; the second reduces those
-rows, always in the same order, and does all the rest. Both are nests like any other.
+The first stage reduces equal parts of the same axes, each to a row of its own; the second reduces
+those rows, always in the same order, and does all the rest. Both are nests like any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
 from codegen.cuda.product import product_of, steps
-from codegen.cuda.rewrite import replaced, substituted
+from codegen.cuda.rewrite import put_all, substituted
+from codegen.cuda.tile import FEWEST
 from codegen.index import Axis, Index, add, delinearise, of_axis, scale
 from codegen.nest import (
     Buffer,
@@ -39,33 +40,36 @@ PART = 256  # elements of one of them
 
 def in_stages(nest: Nest) -> list[Nest]:
     """The nest, or the two that do the same."""
-    core = _long(nest)
-    if core is None:
+    cores = _long(nest)
+    if not cores:
         return [nest]
-    cuts = _cuts(core, _parts(nest, core))
-    return _two(nest, core, cuts) if cuts else [nest]
+    cuts = _cuts(cores[0], _parts(nest, cores))
+    return _two(nest, cores, cuts) if cuts else [nest]
 
 
-def _long(nest: Nest) -> Reduce | None:
-    """The only reduction of the nest, where it is over whole sizes and holds no other."""
+def _long(nest: Nest) -> list[Reduce]:
+    """All reductions of the nest, where they go over the same whole sizes and none holds another;
+    none otherwise."""
     values = [root.value for root in nest.roots]
-    reduces = [e for e in walk(values) if isinstance(e, Reduce)]
-    if len(reduces) != 1 or any(root.within for root in nest.roots):
-        return None
-    (core,) = reduces
+    cores = list(dict.fromkeys(e for e in walk(values) if isinstance(e, Reduce)))
+    if not cores or any(root.within for root in nest.roots):
+        return []
     memo: dict[int, frozenset[Axis]] = {}
-    sizes = [axis.extent for axis in (*core.axes, *nest.axes)]
+    sizes = [axis.extent for axis in (*cores[0].axes, *nest.axes)]
     whole = all(isinstance(size, int) for size in sizes) and 0 not in sizes
-    if core.kind not in ("sum", "prod", "max", "min") or not whole:
-        return None
-    return core if free_axes(core, memo) <= set(nest.axes) else None
+    for core in cores:
+        plain = core.kind in ("sum", "prod", "max", "min") and core.axes == cores[0].axes
+        inner = any(isinstance(e, Reduce) for e in walk([core.body]))
+        if not plain or inner or not free_axes(core, memo) <= set(nest.axes):
+            return []
+    return cores if whole else []
 
 
-def _parts(nest: Nest, core: Reduce) -> int:
+def _parts(nest: Nest, cores: Sequence[Reduce]) -> int:
     """How many parts would give every multiprocessor work; 1 where they have some already."""
-    size = steps(core.axes)
-    product = product_of(nest)
-    if product is None:
+    size = steps(cores[0].axes)
+    product = product_of(nest) if len(cores) == 1 else None
+    if product is None or min(steps(product.rows), steps(product.columns)) < FEWEST:
         blocks = -(-steps(nest.axes) // POINTS)
         most = size // PART if size >= LONG else 1
     else:
@@ -94,7 +98,7 @@ def _cuts(core: Reduce, parts: int) -> dict[Axis, int]:
     return found
 
 
-def _two(nest: Nest, core: Reduce, cuts: Mapping[Axis, int]) -> list[Nest]:
+def _two(nest: Nest, cores: Sequence[Reduce], cuts: Mapping[Axis, int]) -> list[Nest]:
     count = prod(cuts.values())
     part = Axis("part", count)
     pieces = dict(zip(cuts, delinearise(of_axis(part), tuple(cuts.values())), strict=True))
@@ -108,24 +112,32 @@ def _two(nest: Nest, core: Reduce, cuts: Mapping[Axis, int]) -> list[Nest]:
         places[axis] = add(scale(pieces[axis], length), of_axis(shorter[axis]))
         if length * pieces_of != size:
             ragged.append(Condition(places[axis], size))
-    body = substituted(core.body, places, {})
-    idle = Const(identity_of(core.kind, core.body.dtype), core.body.dtype)
-    for condition in ragged:
-        body = _within(condition, body, idle)
-    axes = tuple(shorter.get(axis, axis) for axis in core.axes)
-    partial = Buffer(f"{nest.name}.parts", core.dtype, (count, *(a.extent for a in nest.axes)))
+    axes = tuple(shorter.get(axis, axis) for axis in cores[0].axes)
     here = tuple(of_axis(axis) for axis in nest.axes)
+    memo: dict[int, Expr] = {}
+    roots: list[Root] = []
+    totals: dict[Expr, Expr] = {}
+    for at, core in enumerate(cores):
+        body = substituted(core.body, places, memo)
+        idle = Const(identity_of(core.kind, core.body.dtype), core.body.dtype)
+        for condition in ragged:
+            body = _within(condition, body, idle)
+        name = f"{nest.name}.parts{at or ''}"
+        partial = Buffer(name, core.dtype, (count, *(a.extent for a in nest.axes)))
+        place = (of_axis(part), *here)
+        roots.append(Root(partial, place, Reduce(core.kind, axes, body, core.dtype)))
+        totals[core] = Reduce(core.kind, (part,), Load(partial, place), core.dtype)
     first = replace(
         nest,
         name=f"{nest.name}_parts",
         axes=(part, *nest.axes),
-        roots=(Root(partial, (of_axis(part), *here), Reduce(core.kind, axes, body, core.dtype)),),
+        roots=tuple(roots),
         comment=f"{nest.comment}; first stage, {count} parts",
     )
-    total = Reduce(core.kind, (part,), Load(partial, (of_axis(part), *here)), core.dtype)
-    roots = tuple(replace(root, value=replaced(root.value, {core: total})) for root in nest.roots)
+    values = put_all([root.value for root in nest.roots], totals)
+    whole = [replace(root, value=value) for root, value in zip(nest.roots, values, strict=True)]
     comment = f"{nest.comment}; second stage"
-    return [first, replace(nest, roots=roots, comment=comment, rows=None, contracts=False)]
+    return [first, replace(nest, roots=tuple(whole), comment=comment, rows=None, contracts=False)]
 
 
 def _within(condition: Condition, body: Expr, fill: Const) -> Expr:

@@ -25,7 +25,7 @@ class Noting(Simulated):
     def __init__(self, room=1 << 30, refusing=False):
         super().__init__()
         self.plain, self.log, self.recording, self.room = "", [], None, room
-        self.refusing = refusing
+        self.refusing, self.streams = refusing, set()
 
     def allocate(self, size):
         if size > self.room:
@@ -48,9 +48,10 @@ class Noting(Simulated):
         places = self.address(target) + to, self.address(source) + at
         self.note("copy", places, lambda: super(Noting, self).copy(target, to, source, at, size))
 
-    def launch(self, function, blocks, threads, arguments):
+    def launch(self, function, blocks, threads, arguments, stream=0):
         places = tuple(self._address(x) for x in arguments if hasattr(x, "shape") and x.shape)
         run = super().launch
+        self.streams.add(stream)
         self.note(function.__name__, places, lambda: run(function, blocks, threads, arguments))
 
     def synchronize(self):
