@@ -12,6 +12,7 @@ import ctypes
 import importlib
 import importlib.util
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -217,6 +218,8 @@ class Device(NumbaDriver):
         self.name = name.decode() if isinstance(name, bytes) else str(name)
         self._capability = tuple(device.compute_capability)
         self._calls: Any = importlib.import_module("numba.cuda.cudadrv.driver").driver
+        self._handle = int(self._stream.handle)
+        self._here = threading.local()  # the context that this thread has entered
 
     def upload(self, raw: Any, at: int, host: Array) -> None:
         if host.size:
@@ -268,13 +271,10 @@ class Device(NumbaDriver):
         free, total = self._cuda.current_context().get_memory_info()
         return {"capability": self._capability, "total": total, "free": free}
 
-    @property
-    def _handle(self) -> int:
-        return int(self._stream.handle)
-
     def _enter(self) -> Any:
         """The driver's functions, which raise where CUDA reports an error, in this thread."""
-        self._cuda.current_context()
+        if not hasattr(self._here, "context"):
+            self._here.context = self._cuda.current_context()
         return self._calls
 
     def _address(self, array: Any) -> int:

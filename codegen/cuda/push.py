@@ -40,9 +40,8 @@ class PushBody(CudaBody):
         super().__init__(nest, names)
         self.push = push
         self.columns = [axis for axis in nest.axes if axis != push.scatter.row]
-        words = ("first", "base", "place", "row", "meant", "other", "tokens", "column")
-        words = (*words, "mine", "taken", "before", "count")
-        self.word = {word: names.fresh(word) for word in words}
+        words = "first base place row meant other tokens column mine taken before count"
+        self.word = {word: names.fresh(word) for word in words.split()}
 
     def _share(self, order: list[Axis]) -> None:
         push, w = self.push, self.word

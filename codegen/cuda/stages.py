@@ -31,9 +31,12 @@ from codegen.nest import (
 
 BLOCKS = 256  # that a kernel should have: some for each multiprocessor of a large device
 BUSY = 64  # blocks with which it goes as it is
-TILE = 32  # rows and columns of a product that a block takes where there are few
+TILES = 1024  # of TILE x TILE results that a product should have, and as it is at least an eighth
+TILE = 32
+WORTH = 256  # elements of a sum of products that may go in parts
+SHORTEST = 48  # of one of them
+MOST = 64  # parts of a product: each is written and read once more
 POINTS = 32  # of another reduction that a block takes at a time
-SHORTEST = 128  # elements of a sum of products in one part
 LONG = 2048  # elements of another reduction that may go in parts
 PART = 256  # elements of one of them
 
@@ -72,11 +75,12 @@ def _parts(nest: Nest, cores: Sequence[Reduce]) -> int:
     if product is None or min(steps(product.rows), steps(product.columns)) < FEWEST:
         blocks = -(-steps(nest.axes) // POINTS)
         most = size // PART if size >= LONG else 1
-    else:
-        rows, columns = steps(product.rows), steps(product.columns)
-        blocks = steps(product.batch) * -(-rows // TILE) * -(-columns // TILE)
-        most = size // SHORTEST
-    return max(1, min(BLOCKS // blocks, most)) if blocks <= BUSY else 1
+        return max(1, min(BLOCKS // blocks, most)) if blocks <= BUSY else 1
+    rows, columns = steps(product.rows), steps(product.columns)
+    tiles = steps(product.batch) * -(-rows // TILE) * -(-columns // TILE)
+    if size < WORTH or tiles > TILES // 8:
+        return 1
+    return max(1, min(TILES // tiles, size // SHORTEST, MOST))
 
 
 def _cuts(core: Reduce, parts: int) -> dict[Axis, int]:

@@ -117,7 +117,7 @@ def test_whole_numbers_are_one_instruction(ptx, op, instruction):
 
 def test_products_go_through_shared_memory(ptx):
     """Both operands four at a time; one multiplication and addition in one instruction."""
-    a, b = (make.input_node(TensorType(F32, (1024, 256)), name) for name in "ab")
+    a, b = (make.input_node(TensorType(F32, (4096, 256)), name) for name in "ab")
     (nest,) = plan_cuda(Graph((a, b), (make.dot(a, b, ((1,), (1,))),)), {}).nests
     kernel = emit_kernel(nest)
     assert kernel.way.startswith("a block for every tile of 1")
