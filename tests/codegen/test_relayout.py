@@ -118,3 +118,42 @@ def test_epilogues_ask_for_what_is_far(assert_compiled):
     assert 0 < calls <= 2 * 2 * plan.tile[plan.vector] * max(rows)
     rng = np.random.default_rng(0)
     assert_compiled(graph, [rng.standard_normal(n.shape).astype(np.float32) for n in graph.inputs])
+
+
+def padded(shape, low, high, value=0.0, dtype=F32):
+    """An array in the lanes' order inside a rim, from one in rows."""
+    x = make.input_node(TensorType(dtype, shape), "x")
+    rim = make.pad(x, low, high, value=value)
+    return Graph((x,), (make.sum(make.mul(rim, rim), (1, 2)), make.mul(rim, rim)))
+
+
+RIMS = [
+    ((16, 3, 32), (0, 1, 1), (0, 1, 1)),
+    ((16, 3, 16), (0, 0, 2), (0, 0, 0)),
+    ((21, 2, 33), (0, 2, 3), (0, 1, 14)),
+    ((40, 5, 20), (0, 0, 17), (0, 0, 17)),
+    ((16, 4, 30), (1, 0, 1), (2, 0, 1)),
+]
+
+
+@pytest.mark.parametrize("dtype", [F32, F64, I32], ids=str)
+@pytest.mark.parametrize(("shape", "low", "high"), RIMS)
+def test_rims(assert_compiled, shape, low, high, dtype):
+    graph = padded(shape, low, high, 3, dtype)
+    x = np.random.default_rng(0).integers(1, 9, shape).astype(str(dtype))
+    assert_compiled(graph, [x], batch_inputs=(0,), exact=True)
+
+
+def test_a_rim_is_turned_in_registers():
+    """What is read in rows and stored in lanes takes whole vectors, masked where the rim is."""
+    x = make.input_node(TensorType(F32, (32, 8, 30)), "x")
+    rim = make.pad(x, (0, 0, 1), (0, 0, 1))
+    w = make.input_node(TensorType(F32, (8, 8, 3)), "w")
+    seen = make.window(rim, (2,), (3,), (1,), (1,))
+    graph = Graph((x, w), (make.sum(make.dot(seen, w, ((1, 3), (1, 2))), (0,)),))
+    _, plans = plan_kernels(graph, {}, (0,))
+    plan = next(p for p in plans if "copy" in p.nest.name)
+    assert plan.turned is not None
+    text = vector.Module([plan], dim_slots(graph)).text()
+    assert "llvm.masked.load.v16f32" in text
+    assert " load float, " not in text, "lane by lane"
