@@ -9,7 +9,9 @@ from codegen.lanes import step_along
 from codegen.nest import Load, Reduce, walk
 from codegen.traffic import _traffic, loop_order
 from ir import make
+from ir.grad import gradient
 from ir.graph import Graph
+from ir.passes import run_passes
 from ir.types import F32, F64, I32, I64, TensorType
 
 
@@ -157,3 +159,41 @@ def test_a_rim_is_turned_in_registers():
     text = vector.Module([plan], dim_slots(graph)).text()
     assert "llvm.masked.load.v16f32" in text
     assert " load float, " not in text, "lane by lane"
+
+
+def input_gradient(networks, batch, **options):
+    """The gradient of a convolution in its input, an output of the graph."""
+    inputs = [
+        make.input_node(TensorType(F32, shape), name)
+        for name, shape in (
+            ("x", (batch, 8, 20, 18)),
+            ("w", (8, 8 // options.get("groups", 1), 3, 3)),
+        )
+    ]
+    out = networks.convolution(*inputs, **options)
+    loss = make.sum(make.mul(out, out), (0, 1, 2, 3))
+    return run_passes(Graph(tuple(inputs), tuple(gradient(loss, inputs[:1]))))
+
+
+@pytest.mark.parametrize("batch", [16, 21, 32])
+@pytest.mark.parametrize(
+    "options",
+    [{"padding": 1}, {"padding": 2, "dilation": 2}, {"padding": 1, "groups": 8}, {"stride": 2}],
+    ids=str,
+)
+def test_results_in_rows_go_through_the_lanes(networks, assert_compiled, batch, options):
+    graph = input_gradient(networks, batch, **options)
+    kernels, plans = plan_kernels(graph, {}, (0,))
+    last = plans[-1]
+    assert last.nest.is_copy
+    assert last.turned is not None
+    assert last.nest.roots[0].buffer is kernels.outputs[0]
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(n.shape).astype(np.float32) for n in graph.inputs]
+    assert_compiled(graph, arrays, batch_inputs=(0,), ulps=512)
+
+
+def test_small_results_are_stored_where_they_belong():
+    x, w = (make.input_node(TensorType(F32, s), n) for n, s in (("x", (64, 32)), ("w", (32, 20))))
+    _, plans = plan_kernels(Graph((x, w), (make.dot(x, w, ((1,), (0,))),)), {}, (0,))
+    assert plans[-1].nest.contracts
