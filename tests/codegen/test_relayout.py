@@ -197,3 +197,15 @@ def test_small_results_are_stored_where_they_belong():
     x, w = (make.input_node(TensorType(F32, s), n) for n, s in (("x", (64, 32)), ("w", (32, 20))))
     _, plans = plan_kernels(Graph((x, w), (make.dot(x, w, ((1,), (0,))),)), {}, (0,))
     assert plans[-1].nest.contracts
+
+
+@pytest.mark.parametrize(("batch", "shared"), [(16, False), (32, True), (10, False)])
+def test_one_block_of_rows_is_shared_by_tiles(networks, assert_compiled, batch, shared):
+    """One thread would compute all of it; two blocks are for two threads, with no barrier."""
+    graph = input_gradient(networks, batch, padding=1)
+    _, plans = plan_kernels(graph, {}, (0,))
+    much = [p for p in plans if p.vector == p.nest.batch and p.nest.contracts]
+    assert {p.by_batch for p in much if not p.nest.strips} == {shared}
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(n.shape).astype(np.float32) for n in graph.inputs]
+    assert_compiled(graph, arrays, batch_inputs=(0,), ulps=512)
