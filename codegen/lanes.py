@@ -9,8 +9,20 @@ from __future__ import annotations
 
 from math import ceil, prod
 
-from codegen.index import Axis, axes_of, factor_of, linearise
-from codegen.nest import LANES, Apply, Guard, Load, Nest, Reduce, Root, free_axes, walk
+from codegen.index import Axis, axes_of, dynamics_of, factor_of, linearise
+from codegen.nest import (
+    LANES,
+    Apply,
+    Const,
+    Expr,
+    Guard,
+    Load,
+    Nest,
+    Reduce,
+    Root,
+    free_axes,
+    walk,
+)
 
 GATHER = 1.5  # a load or a store of one lane, against one of a whole vector
 SPREAD = 3.0  # the same where every lane lies in another cache line, and nothing turns vectors
@@ -94,7 +106,7 @@ def _cost(nest: Nest, axis: Axis) -> float:
     vectors = ceil(length(axis) / LANES) / length(axis)  # steps for one element, ragged ends too
     total = 0.0
     often: dict[int, float] = {}  # how often a reduction's body reads what it loads
-    turns = not any(isinstance(e, Reduce | Guard) for e in exprs)
+    turns = _may_turn(exprs)
     for reduce in (e for e in exprs if isinstance(e, Reduce)):
         inside = _points(free_axes(reduce.body, memo) | frozenset(reduce.axes)) / TILE
         often.update((id(e), inside) for e in walk([reduce.body]) if isinstance(e, Load))
@@ -149,8 +161,7 @@ def step_along(load: Load, axis: Axis) -> int:
 
 def turned_axis(nest: Nest, vector: Axis | None) -> Axis | None:
     """The axis of which a tile should take sixteen points so that loads can be turned."""
-    exprs = walk([root.value for root in nest.roots])
-    if vector is None or any(isinstance(e, Reduce | Guard) for e in exprs):
+    if vector is None or not _may_turn(list(walk([root.value for root in nest.roots]))):
         return None
     for axis in nest.axes:
         long = isinstance(axis.extent, int) and axis.extent >= LANES and axis != vector
@@ -159,9 +170,34 @@ def turned_axis(nest: Nest, vector: Axis | None) -> Axis | None:
     return None
 
 
-def turned_loads(nest: Nest, axis: Axis, vector: Axis) -> list[Load]:
-    """The loads along ``axis`` that are worth turning."""
-    return [load for load in nest.loads if _is_turned(load, axis, vector)]
+def _may_turn(exprs: list[Expr]) -> bool:
+    """Whether loads may be made for a whole tile at once: no sums, and no guards but rims."""
+    return all(
+        not isinstance(e, Reduce) and (not isinstance(e, Guard) or _is_rim(e)) for e in exprs
+    )
+
+
+def _is_rim(guard: Guard) -> bool:
+    """Elements inside a rim of one number, as a padded array has."""
+    plain = all(c.divisor == 1 and not dynamics_of(c.index) for c in guard.conditions)
+    return plain and isinstance(guard.body, Load) and isinstance(guard.fill, Const)
+
+
+def turned_loads(nest: Nest, axis: Axis, vector: Axis) -> list[tuple[Load, Guard | None]]:
+    """The loads along ``axis`` that are worth turning, each with the rim that it lies in."""
+    exprs = list(walk([root.value for root in nest.roots]))
+    rims = [e for e in exprs if isinstance(e, Guard)]
+    bare = [arg for e in exprs if not isinstance(e, Guard) for arg in e.args]
+    bare += [root.value for root in nest.roots]
+    plain = [e for e in nest.loads if any(e is arg for arg in bare)]
+    found: list[tuple[Load, Guard | None]] = [
+        (load, None) for load in plain if _is_turned(load, axis, vector)
+    ]
+    for rim in rims:
+        load, asked = rim.body, [axes_of(c.index) for c in rim.conditions]
+        if isinstance(load, Load) and not any(vector in axes for axes in asked):
+            found += [(load, rim)] if _is_turned(load, axis, vector) else []
+    return found
 
 
 def turned_roots(nest: Nest, axis: Axis, vector: Axis) -> list[Root]:

@@ -38,6 +38,7 @@ from codegen.relayout import (
     SMALL_BATCH,
     Copy,
     Order,
+    by_lanes,
     copy_of,
     order_name,
     summed_lanes,
@@ -155,7 +156,11 @@ class _Planner:
             if isinstance(group, Heads):  # far from the one before, which copies should not outlive
                 self.copies = {k: c for k, c in self.copies.items() if k[0].op.name == "input"}
             found = [self._nest(cluster) for cluster in clusters]
+            rows: list[Nest] = []
+            if not isinstance(group, Heads):
+                found, rows = self._by_lanes(found)
             self.sequence.append(found, group, self.buffers)
+            self.sequence.nests += rows
         numbers = {node: at for at, node in enumerate(self.graph.inputs)}
         return Kernels(
             tuple(self.sequence.nests),
@@ -313,6 +318,16 @@ class _Planner:
         rows = contraction_axis(nest) if heavy else None
         rows = None if rows is None or reads_across(nest, rows) else rows
         return replace(nest, rows=rows), copies
+
+    def _by_lanes(
+        self, found: list[tuple[Nest, list[Copy]]]
+    ) -> tuple[list[tuple[Nest, list[Copy]]], list[Nest]]:
+        """Large outputs as the lanes lie, and copies into rows; not where memory is short."""
+        if not (self.rows and self.orders) or self.fusion.groups:
+            return found, []
+        state, fresh = {self.buffers[node] for node in self.graph.inputs}, self.names.unique
+        done = [(by_lanes(nest, state, fresh), copies) for nest, copies in found]
+        return [(nest, c) for (nest, _), c in done], [r for (_, rows), _ in done for r in rows]
 
     def _copy(self, node: Node, order: Order) -> Copy:
         found = self.copies.get((node, order))

@@ -8,14 +8,14 @@ costs one pass over the operand, and pays where every element is used many times
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 
 from codegen.index import Axis, Index, axes_of, factor_of, linearise, of_axis
-from codegen.lanes import contiguous_axis, contraction_axis, length
+from codegen.lanes import contiguous_axis, contraction_axis, length, turned_axis, vector_axis
 from codegen.nest import LANES, Apply, Buffer, Expr, Load, Nest, Reduce, Root, free_axes, walk
-from ir.graph import Node
+from ir.graph import Location, Node
 
 SMALL_BATCH = 8  # below this many rows the lanes come from another axis
 LONG_SUM = 32 * LANES  # products of one result, of which the lanes may each sum up a part
@@ -54,18 +54,72 @@ def copy_of(node: Node, old: Buffer, order: Order, name: str) -> Copy:
         dims = (*(at for at in dims if at != order.axis), order.axis)
     shape = tuple(node.shape[at] for at in dims)
     new = Buffer(name, node.dtype, shape, order.axis if order.kind == "lanes" else None)
-    axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
+    return Copy(node, order, new, dims, _copying(old, new, dims, order, node.loc))
+
+
+def _copying(
+    old: Buffer, new: Buffer, dims: tuple[int, ...], order: Order, loc: Location | None
+) -> Nest:
+    """The kernel that stores ``old`` in ``new``, its dimensions as ``dims``."""
+    axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(old.shape))
     index = tuple(of_axis(axis) for axis in axes)
     words = {"rows": "row-major", "lanes": "lanes", "inner": f"dimension {order.axis} innermost"}
-    nest = Nest(
-        f"copy_{name}",
+    return Nest(
+        f"copy_{new.name}",
         tuple(axes[at] for at in dims if axes[at].extent != 1),
         (Root(new, tuple(index[at] for at in dims), Load(old, index)),),
         None if order.kind == "inner" else axes[order.axis],
-        node.loc,
+        loc,
         f"{old.name} in {words[order.kind]} order",
     )
-    return Copy(node, order, new, dims, nest)
+
+
+def by_lanes(
+    nest: Nest, state: Collection[Buffer], fresh: Callable[[str], str]
+) -> tuple[Nest, list[Nest]]:
+    """The nest with large results stored as its lanes lie, and the copies of them into rows.
+
+    A sum's tile is chosen for its operands, so that it cannot be turned in registers: stored into
+    rows, every lane would go to a row of its own, by a cache line each. ``state`` is stored where
+    it belongs. ``fresh`` makes a name.
+    """
+    new: dict[Buffer, Buffer] = {}
+    for buffer in dict.fromkeys(root.buffer for root in nest.roots if root.buffer not in state):
+        tag = _stored_across(nest, buffer)
+        if tag is not None:
+            name = fresh(f"{buffer.name}_lanes")
+            new[buffer] = Buffer(name, buffer.dtype, buffer.shape, tag)
+    if not new:
+        return nest, []
+    roots = tuple(replace(r, buffer=new.get(r.buffer, r.buffer)) for r in nest.roots)
+    copies = []
+    for old, lanes in new.items():
+        dims = tuple(range(len(old.shape)))
+        order = Order("rows", lanes.batch or 0)
+        copies.append(_copying(lanes, old, dims, order, nest.loc))
+    return replace(nest, roots=roots), copies
+
+
+def _stored_across(nest: Nest, buffer: Buffer) -> int | None:
+    """The batch's dimension in a large array in rows that would be stored lane by lane."""
+    reduces = [e for e in _values(nest) if isinstance(e, Reduce)]
+    known = [size for size in buffer.shape if isinstance(size, int)]
+    large = len(known) == len(buffer.shape) and prod(known) >= LARGE and known[-1] >= LANES
+    written = [root for root in nest.roots if root.buffer is buffer]
+    plain = buffer.batch is None and buffer.dtype.itemsize == 4
+    if nest.batch is None or not (large and plain) or any(root.within for root in written):
+        return None
+    if vector_axis(nest, reduces) != nest.batch or turned_axis(nest, nest.batch) is not None:
+        return None
+    tags = {_only(root, nest.batch) for root in written}
+    tag = tags.pop() if len(tags) == 1 else None
+    return None if tag is None or tag == len(buffer.shape) - 1 else tag
+
+
+def _only(root: Root, batch: Axis) -> int | None:
+    """The dimension whose index is the batch, where no other moves with it."""
+    dims = [at for at, part in enumerate(root.index) if batch in axes_of(part)]
+    return dims[0] if len(dims) == 1 and root.index[dims[0]] == of_axis(batch) else None
 
 
 def wanted_orders(

@@ -23,6 +23,7 @@ UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution'
 MOST_POINTS = 24  # of a register tile that covers whole axes
 MATRIX_AXES = 2  # of a product of matrices: no windows, whose patches decide about the order
 MOST_MIXED = 8  # rows of a small matrix that are computed together
+MUCH = 1 << 18  # points of a kernel that are worth a barrier around it
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
     unroll = _unrolled(reduces, vector, memo)
     axes = [axis for axis in nest.axes if axis.extent != 1]
     core = _core(reduces, memo)
-    by_batch = vector is not None and vector == nest.batch
+    along = vector is not None and vector == nest.batch
+    by_batch = along and not (own and _one_block(nest, core))
     fixed = _full_tiles(nest, core, unroll, vector)
     repeat = _outer_points(reduces, core, memo)
     turned = turned_axis(nest, vector) if own else None
@@ -94,13 +96,21 @@ def schedule(nest: Nest, registers: int = 32, own: bool = False) -> Schedule:
         tile = register_tile(nest, core, axes, vector, fixed, registers, repeat)
     else:
         tile = row_tile(nest, core, axes, vector)
-    if core is None or (by_batch and (len(axes) > MATRIX_AXES or nest.strips)):
+    if core is None or (along and (len(axes) > MATRIX_AXES or nest.strips)):
         order = _order(nest, axes, vector, core, memo)
     else:
         order = loop_order(core, axes, tile, vector, nest.turns)
     if nest.strips and not (by_batch and all(step % tile[axis] == 0 for axis, step in nest.strips)):
         raise AssertionError(f"{nest.name} is computed in strips that its tiles do not fit into")
     return Schedule(nest, vector, tile, order, unroll, by_batch, turned=turned)
+
+
+def _one_block(nest: Nest, core: Reduce | None) -> bool:
+    """Whether the batch is one block, which one thread would compute, and much work for it."""
+    if nest.batch is None or not isinstance(nest.batch.extent, int) or nest.strips or nest.turns:
+        return False
+    points = prod(length(axis) for axis in (*nest.axes, *(core.axes if core else ())))
+    return nest.batch.extent <= LANES and points >= MUCH
 
 
 def _scattered(nest: Nest, scatter: Scatter) -> Schedule:

@@ -13,7 +13,7 @@ from math import ceil, prod
 
 from codegen.index import Axis
 from codegen.lanes import turned_loads, turned_roots
-from codegen.nest import LANES, Expr, Load, Reduce, Root
+from codegen.nest import LANES, Expr, Guard, Load, Reduce, Root
 from codegen.schedule import Schedule
 from codegen.vector.address import Addressing, Env, Linear, Place, block_place
 from codegen.vector.ahead import Ahead
@@ -280,14 +280,32 @@ class Kernel:
     def _turn_loads(self, points: Sequence[Env], sizes: Mapping[Axis, int]) -> None:
         """Load what lies along rows, for lanes across them, sixteen vectors at a time."""
         axis, vector = self.plan.turned, self.plan.vector
-        if axis is None or vector is None or sizes[axis] != LANES or len(points) != LANES:
+        if axis is None or vector is None or len(points) != sizes[axis] or len(points) == 1:
             return
-        turner = Turner(self.b, self.addressing, self.memory.pointers)
-        exists = self.evaluator.mask(points[0]) is None
-        for load in turned_loads(self.plan.nest, axis, vector):
-            columns = turner.columns(load, points[0], vector, exists)
+        turner = self._turner(points[0])
+        for load, rim in turned_loads(self.plan.nest, axis, vector):
+            flags = self._inside(rim, points[0], axis, vector)
+            if flags is None:  # nothing of the array
+                continue
+            fill = rim.fill if rim is not None else None
+            columns = turner.columns(load, points[0], len(points), flags, fill)
             for env, column in zip(points, columns or [], strict=False):
-                self.b.remember(self.evaluator.key(load, env), column)
+                self.b.remember(self.evaluator.key(load if rim is None else rim, env), column)
+
+    def _turner(self, env: Env) -> Turner:
+        """What turns a tile, with the vector axis where all of its lanes may not exist."""
+        some = self.plan.vector if self.evaluator.mask(env) is not None else None
+        return Turner(self.b, self.addressing, self.memory.pointers, env, some)
+
+    def _inside(
+        self, rim: Guard | None, env: Env, axis: Axis, vector: Axis
+    ) -> tuple[Value, ...] | None:
+        """Which neighbours along ``axis`` lie inside the rim; None: none can."""
+        if rim is None:
+            return ()
+        row = Place(env.places[axis].index.plus(Linear(step=1)))
+        places = {at: place for at, place in env.places.items() if at != vector}
+        return self.evaluator.flags(rim.conditions, Env({**places, axis: row}))
 
     def _roots(self, roots: Sequence[Root], points: Sequence[Env]) -> None:
         plain = [root for root in roots if not root.within]
@@ -304,9 +322,8 @@ class Kernel:
                     turned[root].append(value)
                     continue
                 self.memory.store(root.buffer, root.index, env, value, mask)
-        turner = Turner(self.b, self.addressing, self.memory.pointers)
         for root, columns in turned.items():
-            turner.store(root, points[0], columns)
+            self._turner(points[0]).store(root, points[0], columns)
 
     def _ahead(self, roots: Sequence[Root], points: Sequence[Env]) -> Ahead | None:
         """What the epilogue reads and writes that may lie far away, by the rows of the tile."""
@@ -329,14 +346,11 @@ class Kernel:
     def _turned_roots(
         self, roots: Sequence[Root], points: Sequence[Env]
     ) -> dict[Root, list[Value]]:
-        """The roots whose vectors are turned and stored along rows, all lanes of which exist."""
+        """The roots whose vectors are turned and stored along rows."""
         axis, vector = self.plan.turned, self.plan.vector
-        whole = axis is not None and len(points) == LANES
-        if not whole or axis is None or vector is None:
+        if axis is None or vector is None or len(points) == 1:
             return {}
         if points[0].places[axis] is points[1].places[axis]:
-            return {}
-        if self.evaluator.mask(points[0]) is not None:
             return {}
         return {root: [] for root in turned_roots(self.plan.nest, axis, vector) if root in roots}
 
