@@ -2,9 +2,10 @@
 
     python benchmarks/gpu_steps.py NAME [--small] [--compile] [--precision tf32]
 
-Prints one line of JSON with the losses of both, then waits for a line on its standard input, and
-prints one with the times of the step and one with those of its kernels: several networks compile
-at the same time, and are timed one by one. ``--precision`` lets both use the tensor cores.
+Prints one line of JSON with the losses of both, warms up, waits for a line on its standard input,
+and prints one with the times of the step and one with those of its kernels: several networks
+compile at the same time, and are timed one by one. ``--precision`` lets both use the tensor
+cores.
 """
 
 from __future__ import annotations
@@ -136,6 +137,18 @@ def rivals(
     return found
 
 
+def runs(name: str, way: tuple[Any, list[Any], Any]) -> bool:
+    """Whether a way runs; whatever compiles does so here, while other networks do, too."""
+    try:
+        _round(*way, WARM)
+    except Exception as error:
+        if name == "tracefuse":
+            raise
+        print(f"{name} does not run: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def main() -> None:
     """Check, wait to be asked, time."""
     parser = argparse.ArgumentParser()
@@ -147,10 +160,11 @@ def main() -> None:
     workload = workload_of(given.name, given.small)
     report, step, data = checked(workload, given.precision)
     print(json.dumps(report), flush=True)
-    if not sys.stdin.readline():
-        return
     ways = {"tracefuse": (step, data, engine.cuda.synchronize)}
     ways |= rivals(workload, given.compile, given.precision)
+    ways = {name: way for name, way in ways.items() if runs(name, way)}
+    if not sys.stdin.readline():
+        return
     print(json.dumps(timed(ways)), flush=True)
     entry = max(step.programs, key=lambda entry: entry.runs)
     print(json.dumps(kernel_times(entry.bound.program)), flush=True)
