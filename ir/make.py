@@ -277,5 +277,9 @@ def put_along(x: Node, index: Node, axis: int, extent: Size) -> Node:
     return apply("put_along", x, index, axis=axis, extent=extent)
 
 
+def argsort(x: Node, axis: int, descending: bool, start: Size, stop: Size) -> Node:
+    return apply("argsort", x, axis=axis, descending=descending, start=start, stop=stop)
+
+
 def rank(x: Node, axis: int, descending: bool = False) -> Node:
     return apply("rank", x, axis=axis, descending=descending)
