@@ -265,8 +265,8 @@ def put_add(x: Node, index: Node, axis: int, extent: Size) -> Node:
     return apply("put_add", x, index, axis=axis, extent=extent)
 
 
-def cumsum(x: Node, axis: int) -> Node:
-    return apply("cumsum", x, axis=axis)
+def cumsum(x: Node, axis: int, reverse: bool = False) -> Node:
+    return apply("cumsum", x, axis=axis, reverse=reverse)
 
 
 def take_along(x: Node, index: Node, axis: int) -> Node:

@@ -88,3 +88,15 @@ def test_long_rows_of_a_growing_batch(dim: int) -> None:
             assert np.array_equal(found.detach().numpy(), wanted.detach().numpy(), equal_nan=True)
         order = np.argsort(x, dim, kind="stable")
         assert np.array_equal(compiled(engine.tensor(x))[1].numpy(), order)
+
+
+def test_long_rows_inside_a_loop() -> None:
+    def step(rows: Any) -> Any:
+        def turn(carry: Any, row: Any) -> tuple[Any, Any]:
+            return carry + row.sort(1)[0], row.argsort(1)
+
+        return engine.scan(turn, engine.zeros(60, 80), rows)
+
+    x = engine.tensor(RNG.standard_normal((3, 60, 80)).astype(np.float32))
+    for found, wanted in zip(engine.jit(step)(x), step(x), strict=True):
+        assert np.array_equal(found.numpy(), wanted.numpy())
