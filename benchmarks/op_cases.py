@@ -53,6 +53,9 @@ ROWWISE = [
     _one("cumsum", ROWS, lambda t, f, x: x.cumsum(1)),
     _one("sort", (1024, 512), lambda t, f, x: x.sort(1)[0]),
     _one("topk 10", (1024, 512), lambda t, f, x: x.topk(10, 1)[0]),
+    _one("median", (1024, 512), lambda t, f, x: x.median(1)[0]),
+    _one("kthvalue", (1024, 512), lambda t, f, x: x.kthvalue(100, 1)[0]),
+    OpCase("cdist", ((1024, 64),) * 2, lambda t, f, x, y: t.cdist(x, y)),
 ]
 LOSSES = [
     OpCase(

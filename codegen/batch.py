@@ -98,7 +98,7 @@ def _tag_dot(node: Node, known: list[int | None]) -> int | None:
 
 def _tag_indexing(node: Node, known: list[int | None]) -> int | None:
     axis, tag = node.attrs["axis"], known[0]
-    if node.op.name in ("cumsum", "take_along", "put_along", "rank"):
+    if node.op.name in ("cumsum", "take_along", "put_along", "rank", "argsort"):
         found = {t for t in known if t is not None}
         return found.pop() if len(found) == 1 and axis not in found else None
     rank = node.inputs[1].type.rank

@@ -9,6 +9,7 @@ from __future__ import annotations
 from codegen.cluster import Cluster
 from codegen.fuse import Fusion
 from codegen.nest import Nest
+from codegen.patterns import library_of
 from codegen.program import Program
 from ir.dims import Size, product
 from ir.graph import Node
@@ -57,7 +58,7 @@ def _cluster(fusion: Fusion, cluster: Cluster, nest: Nest) -> str:
 
 def _apart(node: Node) -> str:
     if node.op.name != "scan":
-        return "computed by LAPACK between the kernels"
+        return f"computed by {library_of(node)} between the kernels"
     return f"a loop of {node.attrs['length']} turns over kernels of its own"
 
 

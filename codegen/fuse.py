@@ -21,8 +21,10 @@ from codegen.patterns import (
     adds_tiles,
     crop_of,
     fills_rim,
+    is_called,
     is_halo,
     joins_tiles,
+    library_of,
     light_first,
     overlaps,
     reads_whole,
@@ -85,7 +87,7 @@ class Fusion:
         self.home[node] = max((self.home[source] for source in node.inputs), default=-1)
         if node.op.name == "input":
             return
-        if node.op.family in ("loop", "factor"):
+        if node.op.family == "loop" or is_called(node):
             self._place_alone(node)
         elif self._is_core(node):
             if not (self._join_sibling(node) or self._join_pool(node) or self._join_row(node)):
@@ -107,7 +109,7 @@ class Fusion:
             self._add(self.clusters[self.home[node]], node, ())
             return
         self.home[node] = len(self.clusters)
-        reason = "a loop" if node.op.name == "scan" else "calls LAPACK"
+        reason = "a loop" if node.op.name == "scan" else f"calls {library_of(node)}"
         cluster = Cluster(len(self.clusters), (), (), reason=reason, alone=node)
         self.clusters.append(cluster)
         if node.op.name == "scan":

@@ -338,8 +338,13 @@ def _cumsum(low: Lowering, node: Node, at: At) -> Expr:
     axis = node.attrs["axis"]
     opened = low.axis(node.shape[axis])
     index = (*at[:axis], of_axis(opened), *at[axis + 1 :])
-    before = Condition(add(at[axis], scale(of_axis(opened), -1)), node.shape[axis])
-    body = _guarded([before], low.element(node.inputs[0], index), Const(0, node.dtype))
+    way = -1 if node.attrs["reverse"] else 1
+    there = add(scale(at[axis], way), scale(of_axis(opened), -way))
+    body = _guarded(
+        [Condition(there, node.shape[axis])],
+        low.element(node.inputs[0], index),
+        Const(0, node.dtype),
+    )
     return Reduce("sum", (opened,), body, node.dtype)
 
 

@@ -22,6 +22,7 @@ from codegen.cluster import (
     points_of,
     title_of,
 )
+from codegen.counted import counted_order, is_long
 from codegen.fuse import fuse
 from codegen.halo import with_halos
 from codegen.heads import Heads
@@ -33,7 +34,7 @@ from codegen.loops import Loop, Place, fixed_copies, lay_out
 from codegen.lower import Lowering
 from codegen.naming import Names
 from codegen.nest import Buffer, Nest, Root
-from codegen.patterns import stands_alone
+from codegen.patterns import is_called, stands_alone
 from codegen.relayout import (
     SMALL_BATCH,
     Copy,
@@ -66,7 +67,8 @@ def build_nests(
     """Plan the kernels of ``graph``; ``rows``: kernels of reductions may store along their rows;
     ``tiles``: convolutions may go by Winograd's algorithm; ``orders``: contractions read copies of
     operands in the order that lanes want."""
-    graph = with_winograd(split_sums(graph)) if tiles else split_sums(graph)
+    graph = split_sums(counted_order(graph, is_long))
+    graph = with_winograd(graph) if tiles else graph
     graph = with_halos(graph)
     graph = with_weights_again(graph) if rows and orders else graph
     return plan_nests(graph, donated, batch_inputs, rows, {}, orders)
@@ -230,8 +232,8 @@ class _Planner:
         return None if isinstance(size, int) and size < SMALL_BATCH else tag
 
     def _in_rows(self, node: Node) -> bool:
-        """Whether a loop or LAPACK reads or makes it."""
-        return node.op.name == "item" or node.op.family == "factor" or node in self.whole
+        """Whether a loop, LAPACK or NumPy reads or makes it."""
+        return node.op.name == "item" or is_called(node) or node in self.whole
 
     def _same_point(self, cluster: Cluster, node: Node, target: Node) -> bool:
         """Whether the kernel reads the old value only where it writes the new one."""
@@ -257,7 +259,7 @@ class _Planner:
 
     def _loop(self, scan: Node, first: int) -> list[Nest]:
         """The nests of a scan: its carries' first rows, then one turn."""
-        body = with_halos(run_passes(scan.attrs["body"].graph))
+        body = with_halos(counted_order(run_passes(scan.attrs["body"].graph)))
         tags: dict[Node, int | None] = dict.fromkeys(body.nodes)
         prefix = f"{self.prefix}turn{len(self.loops)}_"
         turn = _Planner(body, {}, tags, self.names, prefix, self.rows, orders=self.orders).plan()

@@ -22,7 +22,17 @@ Users: TypeAlias = Mapping[Node, Sequence[Node]]
 
 def stands_alone(node: Node) -> bool:
     """Whether ``node`` reads its operands whole, from memory."""
-    return node.op.name == "scan" or node.op.family == "factor"
+    return node.op.name == "scan" or is_called(node)
+
+
+def is_called(node: Node) -> bool:
+    """Whether NumPy computes ``node``, between kernels."""
+    return node.op.family == "factor" or node.op.name == "argsort"
+
+
+def library_of(node: Node) -> str:
+    """Who computes a called node."""
+    return "LAPACK" if node.op.family == "factor" else "NumPy"
 
 
 def history_rows(node: Node) -> tuple[Node, int] | None:

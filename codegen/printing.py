@@ -29,6 +29,7 @@ from codegen.nest import (
     Reduce,
     SizeValue,
 )
+from codegen.patterns import library_of
 from codegen.program import Program
 from codegen.schedule import Schedule
 from ir.interpret import bind_symbols
@@ -67,10 +68,10 @@ def print_program(program: Program, shapes: Sequence[tuple[int, ...]], kernel: s
 
 
 def _between(kernels: Kernels, at: int) -> str:
-    """What happens before kernel ``at``: calls to LAPACK, loops and turns that begin."""
+    """What happens before kernel ``at``: calls of libraries, loops and turns that begin."""
     lines = [
         f"--- {call.result.name} = {call.node.op.name}("
-        f"{', '.join(one.name for one in call.operands)}) by LAPACK ---"
+        f"{', '.join(one.name for one in call.operands)}) by {library_of(call.node)} ---"
         for call in kernels.calls
         if call.before == at
     ]

@@ -251,7 +251,7 @@ class Program:
 
         for call, before in zip(self.kernels.calls, binding.stops, strict=True):
             if before == stop:
-                call.run(array_of, binding.env)
+                call.run(array_of, binding.env, shared_driver().threads)
 
     def _check(self, at: int, array: Array) -> None:
         buffer = self.kernels.inputs[at]

@@ -90,11 +90,12 @@ def _split_rows(node: Node) -> Node | None:
 
 
 def _split_running(node: Node) -> Node | None:
-    """Running sums: within short pieces, plus those of all pieces before.
+    """Running sums: within short pieces, plus those of all pieces before (or after).
 
     A kernel adds up what every place has before it, which is quadratic in the length of a piece.
+    What comes from other pieces stands first, so that the pieces' kernel follows and adds it.
     """
-    (x,), axis = node.inputs, node.attrs["axis"]
+    (x,), axis, reverse = node.inputs, node.attrs["axis"], node.attrs["reverse"]
     size = x.shape[axis]
     if not isinstance(size, int) or size < 4 * PIECE:
         return None
@@ -104,14 +105,15 @@ def _split_running(node: Node) -> Node | None:
     whole = make.pad(x, nothing, more) if any(more) else x
     shape = (*x.shape[:axis], count, PIECE, *x.shape[axis + 1 :])
     pieces = make.reshape(whole, shape)
-    running = make.apply("cumsum", make.sum(pieces, (axis + 1,)), axis=axis)
+    running = make.cumsum(make.sum(pieces, (axis + 1,)), axis, reverse)
     running = _split_running(running) or running
     one = list(nothing)
     one[axis] = 1
-    before = make.pad(_rows(running, axis, 0, count - 1), one, nothing)
+    low, high = (nothing, one) if reverse else (one, nothing)
+    rest = make.pad(_rows(running, axis, int(reverse), count - 1 + int(reverse)), low, high)
     others = tuple(at for at in range(len(shape)) if at != axis + 1)
-    total = make.apply("cumsum", pieces, axis=axis + 1)
-    total = make.reshape(make.add(total, make.broadcast(before, shape, others)), whole.shape)
+    total = make.cumsum(pieces, axis + 1, reverse)
+    total = make.reshape(make.add(make.broadcast(rest, shape, others), total), whole.shape)
     return total if whole is x else _rows(total, axis, 0, size)
 
 

@@ -117,7 +117,9 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     kind = input.value.type
     wide = as_dtype(dtype) if dtype is not None else (None if is_float(kind.dtype) else int64)
     x = input if wide is None else cast(input, wide)
-    return apply("cumsum", x, axis=axis_of(dim, len(kind.shape))) if kind.shape else x
+    if not kind.shape:
+        return x
+    return apply("cumsum", x, axis=axis_of(dim, len(kind.shape)), reverse=False)
 
 
 def take_positions(x: Tensor, positions: Sequence[tuple[int, Any]]) -> Tensor:

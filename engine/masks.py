@@ -77,7 +77,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
         rows = scalar(input, fill_value, int64, (size, len(shape)))
         return rows
     flat = ne(reshape(input, (-1,)), 0)
-    order = sub(apply("cumsum", cast(flat, int64), axis=0), 1)
+    order = sub(apply("cumsum", cast(flat, int64), axis=0, reverse=False), 1)
     place = where(flat & (order < size), order, size)
     at = counted(input, flat.value.type.shape, 0)
     found = apply("put_along", where(flat, at + 1, 0), place, axis=0, extent=size + 1)[:size]
@@ -118,7 +118,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if kind.numel == 0 or source.value.type.numel == 0:
         return x.clone()
     flat = reshape(held, (product(kind.shape),))
-    order = sub(apply("cumsum", cast(flat, int64), axis=0), 1)
+    order = sub(apply("cumsum", cast(flat, int64), axis=0, reverse=False), 1)
     row = reshape(source, (product(source.value.type.shape),))
     taken = apply("take", row, order, axis=0)
     return apply("select", held, reshape(taken, kind.shape), x)

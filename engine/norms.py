@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.arithmetic import mul, rdiv, sub, where
-from engine.dispatch import axes_of, axis_of, cast, describe, must_be_tensors
+from engine.arithmetic import add, le, mul, rdiv, sqrt, sub, where
+from engine.dispatch import axes_of, axis_of, cast, describe, must_be_tensors, rounded_once
 from engine.division import flat_in
 from engine.errors import ShapeError, message
 from engine.linalg.norms import matrix_norm, vector_norm
 from engine.locate import user_location
+from engine.products import matmul
 from engine.reductions import Axes, sum as total
-from engine.shaping import unsqueeze
+from engine.shaping import transpose, unsqueeze
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 __all__ = ["cdist", "dist", "norm", "renorm"]
+_FEW_ROWS = 25  # up to which distances are always those of differences
+_BY_PRODUCTS = {
+    "use_mm_for_euclid_dist_if_necessary": None,
+    "use_mm_for_euclid_dist": True,
+    "donot_use_mm_for_euclid_dist": False,
+}
 
 
 def norm(
@@ -60,13 +67,34 @@ def cdist(
 ) -> Tensor:
     """The ``p``-norms [..., m, n] between the rows of [..., m, d] and those of [..., n, d].
 
-    Differences are always formed, so ``compute_mode`` has no effect.
+    2-norms come of products of matrices where m or n is above 25 ("..._if_necessary"), always
+    ("use_mm_for_euclid_dist") or never ("donot_use_mm_for_euclid_dist"): far sooner, but of the
+    distance of rows close to one another digits are lost. Symbolic sizes count as above 25.
     """
+    if compute_mode not in _BY_PRODUCTS:
+        modes = ", ".join(_BY_PRODUCTS)
+        text = f"cdist(): compute_mode is one of {modes}, not {compute_mode!r}"
+        raise ShapeError(message(user_location(), text))
     left, right = x1.value.type.shape, x2.value.type.shape
     if len(left) < 2 or len(right) < 2 or left[-1] != right[-1] or p < 0:
         text = f"cdist({describe(x1)}, {describe(x2)}, p={p}): rows of one length, p at least 0"
         raise ShapeError(message(user_location(), text))
+    known = [size for size in (left[-2], right[-2]) if isinstance(size, int)]
+    many = len(known) < 2 or max(known) > _FEW_ROWS
+    asked = _BY_PRODUCTS[compute_mode]
+    if p == 2 and left[-1] != 0 and (many if asked is None else asked):
+        return _by_products(x1, x2)
     return _length(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
+
+
+@rounded_once
+def _by_products(x1: Tensor, x2: Tensor) -> Tensor:
+    """The roots of ``x1**2 + x2**2 - 2 * x1 * x2``; rows without a distance have no gradient."""
+    squares = [total(mul(x, x), -1) for x in (x1, x2)]
+    product = matmul(mul(x1, -2.0), transpose(x2, -1, -2))
+    out = add(add(product, unsqueeze(squares[0], -1)), unsqueeze(squares[1], -2))
+    none = le(out.detach(), 0)
+    return where(none, 0.0, sqrt(where(none, 1.0, out)))
 
 
 def renorm(x: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:

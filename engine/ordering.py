@@ -25,7 +25,7 @@ from engine.reductions import (
     sum as total,
 )
 from engine.shaping import reshape, squeeze, unsqueeze
-from engine.sorting import sort
+from engine.sorting import argsort, order_at, sort
 from engine.specials import lerp, round
 from engine.state import TensorState
 
@@ -69,15 +69,23 @@ def _middle(x: Tensor, dim: int | None, keepdim: bool, skip: bool) -> Any:
     if x.value.type.shape[axis] == 0:
         text = f"median({describe(x)}, {dim}): the dimension has no elements"
         raise IndexError(message(user_location(), text))
-    order = sort(x.detach(), axis).indices
-    hole = isnan(x.detach())
-    count = total(~hole, axis, True)
-    at = clamp(floor((count - 1) * 0.5), min=0).long()
-    place = apply("take_along", order, at, axis=axis)
-    if not skip:
-        place = where(some(hole, axis, True), argmax(cast(hole, int64), axis, True), place)
+    place = _place(x.detach(), axis, skip)
     values = apply("take_along", x, place, axis=axis)
     return _pair(values, place, axis, keepdim)
+
+
+def _place(x: Tensor, axis: int, skip: bool) -> Tensor:
+    """Where the lower of the middle elements stands."""
+    hole, size = isnan(x), x.value.type.shape[axis]
+    if not skip and isinstance(size, int):
+        place = order_at(x, axis, (size - 1) // 2, (size - 1) // 2 + 1)
+    else:
+        count = total(~hole, axis, True)
+        at = clamp(floor((count - 1) * 0.5), min=0).long()
+        place = apply("take_along", argsort(x, axis), at, axis=axis)
+    if skip:
+        return place
+    return where(some(hole, axis, True), argmax(cast(hole, int64), axis, True), place)
 
 
 def _pair(values: Tensor, indices: Tensor, axis: int, keepdim: bool) -> Extremum:

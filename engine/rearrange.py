@@ -241,10 +241,10 @@ def _repeated_places(counts: Tensor, total: int | None) -> Tensor:
         text = f"repeat_interleave() by {describe(counts)} inside jit: the size depends on data"
         raise Unsupported(message(user_location(), text, "give output_size"))
     size = int(counts.sum()) if total is None else total
-    ends = apply("cumsum", cast(counts, int64), axis=0)
+    ends = apply("cumsum", cast(counts, int64), axis=0, reverse=False)
     ones = scalar(counts, 1, int64, counts.value.type.shape)
     stops = apply("put_along", ones, ends, axis=0, extent=size + 1)
-    return apply("cumsum", stops, axis=0)[:size]
+    return apply("cumsum", stops, axis=0, reverse=False)[:size]
 
 
 def ravel(x: Tensor) -> Tensor:

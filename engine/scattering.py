@@ -157,7 +157,7 @@ def _last(index: Tensor, axis: int, extent: Size) -> Tensor:
     In stable order, the last of a place stands where the places up to it end.
     """
     order = apply("rank", index, axis=axis, descending=False)
-    ends = apply("cumsum", counts(index, axis, extent), axis=axis)
+    ends = apply("cumsum", counts(index, axis, extent), axis=axis, reverse=False)
     return eq(add(order, 1), apply("take_along", ends, index, axis=axis))
 
 

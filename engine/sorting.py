@@ -1,8 +1,8 @@
 """Tensors in, their elements in order out, with where each came from.
 
-An element's place is counted (how many come before it), so sorting is a reduction like any other:
-it fuses, it runs on every target, and gradients follow the positions. Counting is quadratic in
-the length of the axis: meant for some thousand elements inside compiled steps.
+Only positions are sorted for: values are then taken at these, and gradients follow them. Compiled
+steps leave long rows to NumPy, between their kernels, and count places in short ones (how many
+elements come before each); so do loops and graphics cards, in time quadratic in the length.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.arithmetic import ge, lt
 from engine.dispatch import apply, axis_of, cast, describe, scalar
 from engine.dtypes import int64
 from engine.errors import DTypeError, ShapeError, message
-from engine.gathering import counted, gather, nonempty
+from engine.gathering import gather, nonempty
 from engine.locate import user_location
 from engine.shaping import expand, reshape, squeeze, unsqueeze
 from engine.state import TensorState
@@ -38,10 +38,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     axis = axis_of(dim, len(shape))
     if not shape:
         return scalar(input, 0, int64)
-    places = apply("rank", input, axis=axis, descending=descending)
-    # Each place is taken once, so what is added up there is the one position that belongs there.
-    own = counted(input, shape, axis)
-    return apply("put_along", own, places, axis=axis, extent=shape[axis])
+    return apply("argsort", input, axis=axis, descending=descending, start=0, stop=shape[axis])
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Sorted:
@@ -77,8 +74,15 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 def _chosen(x: Tensor, axis: int, places: slice, descending: bool) -> Sorted:
     """The elements at ``places`` of the sorted axis."""
-    order = argsort(x, axis, descending=descending)[(*[slice(None)] * axis, places)]
+    order = order_at(x, axis, places.start, places.stop, descending)
     return Sorted(apply("take_along", nonempty(x, axis), order, axis=axis), order)
+
+
+def order_at(x: Tensor, axis: int, start: int, stop: int, descending: bool = False) -> Tensor:
+    """The positions of what stands at ``start`` to ``stop`` of the sorted axis."""
+    if not isinstance(x.value.type.shape[axis], int):  # says that it cannot be cut
+        return argsort(x, axis, descending)[(*[slice(None)] * axis, slice(start, stop))]
+    return apply("argsort", x, axis=axis, descending=descending, start=start, stop=stop)
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Sorted:

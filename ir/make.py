@@ -265,8 +265,8 @@ def put_add(x: Node, index: Node, axis: int, extent: Size) -> Node:
     return apply("put_add", x, index, axis=axis, extent=extent)
 
 
-def cumsum(x: Node, axis: int) -> Node:
-    return apply("cumsum", x, axis=axis)
+def cumsum(x: Node, axis: int, reverse: bool = False) -> Node:
+    return apply("cumsum", x, axis=axis, reverse=reverse)
 
 
 def take_along(x: Node, index: Node, axis: int) -> Node:
@@ -275,6 +275,10 @@ def take_along(x: Node, index: Node, axis: int) -> Node:
 
 def put_along(x: Node, index: Node, axis: int, extent: Size) -> Node:
     return apply("put_along", x, index, axis=axis, extent=extent)
+
+
+def argsort(x: Node, axis: int, descending: bool, start: Size, stop: Size) -> Node:
+    return apply("argsort", x, axis=axis, descending=descending, start=start, stop=stop)
 
 
 def rank(x: Node, axis: int, descending: bool = False) -> Node:

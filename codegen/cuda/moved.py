@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from codegen.counted import counted_order
 from codegen.cuda.attention import product_of_scores
 from codegen.cuda.attention_body import Attention
 from codegen.cuda.plan import plan_cuda
@@ -37,7 +38,7 @@ class Moved:
 
 def moved_bytes(graph: Graph, donated: Mapping[int, int], env: Mapping[str, int]) -> Moved:
     """What the kernels of an already simplified graph move, for the symbols' values in ``env``."""
-    whole = build_nests(graph, donated, (), rows=True, orders=False).nests
+    whole = build_nests(counted_order(graph), donated, (), rows=True, orders=False).nests
     nests = plan_cuda(graph, donated).nests
     least = sum(work_of(nest, env).bytes for nest in whole)
     memory = sum(work_of(nest, env).bytes for nest in nests)

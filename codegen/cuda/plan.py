@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from codegen.counted import counted_order
 from codegen.cuda.apart import rows_apart
 from codegen.cuda.attention import AttentionNest
 from codegen.cuda.attention_body import attention_of
@@ -28,7 +29,7 @@ from ir.graph import Graph
 
 def plan_cuda(graph: Graph, donated: Mapping[int, int]) -> Kernels:
     """The kernels of an already simplified graph for a CUDA device, in launch order."""
-    kernels = build_nests(graph, donated, (), rows=True, orders=False)
+    kernels = build_nests(counted_order(graph), donated, (), rows=True, orders=False)
     chained = _joined(kernels)
     nests: list[Nest] = []
     starts: list[int] = []  # where the nests of each old one begin

@@ -238,7 +238,7 @@ def step_text(found: Roofline, rows: Sequence[Row]) -> str:
         _part(found.between, "barriers and idle threads (negative: kernels overlap)", found),
     ]
     if found.outside:
-        lines.append(_part(found.outside, "LAPACK, between kernels", found))
+        lines.append(_part(found.outside, "LAPACK and NumPy, between kernels", found))
     share = found.limit / found.step
     lines += [
         _part(found.python, "Python", found),

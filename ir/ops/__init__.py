@@ -8,6 +8,7 @@ from ir.ops import (
     indexing,
     loop,
     movement,
+    order,
     reduction,
     source,
 )
@@ -20,6 +21,7 @@ OPS: dict[str, Op] = row_table(
     reduction.ROWS,
     contraction.ROWS,
     indexing.ROWS,
+    order.ROWS,
     factor.ROWS,
     loop.ROWS,
     composite.ROWS,

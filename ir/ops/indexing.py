@@ -112,13 +112,15 @@ def _infer_cumsum(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorT
     return types[0]
 
 
-def _cumsum(x: Array, axis: int) -> Array:
+def _cumsum(x: Array, axis: int, reverse: bool) -> Array:
+    """Of each element and all before it, or all after it."""
+    if reverse:
+        return np.flip(np.cumsum(np.flip(x, axis), axis=axis, dtype=x.dtype), axis)
     return np.cumsum(x, axis=axis, dtype=x.dtype)
 
 
 def _vjp_cumsum(m: Any, n: Any, g: Any) -> Sequence[Any]:
-    axis = n.attrs["axis"]
-    return (m.flip(m.cumsum(m.flip(g, (axis,)), axis), (axis,)),)
+    return (m.cumsum(g, n.attrs["axis"], not n.attrs["reverse"]),)
 
 
 def _infer_rank(types: Sequence[TensorType], attrs: dict[str, Any]) -> TensorType:
@@ -216,9 +218,9 @@ ROWS: tuple[Op, ...] = (
         _cumsum,
         _float_only(_vjp_cumsum),
         cases=(
-            Case(((3, 7),), {"axis": 1}),
-            Case(((5, 20),), {"axis": 0}),
-            Case(((9,),), {"axis": 0}, ("i64",)),
+            Case(((3, 7),), {"axis": 1, "reverse": False}),
+            Case(((5, 20),), {"axis": 0, "reverse": True}),
+            Case(((9,),), {"axis": 0, "reverse": False}, ("i64",)),
         ),
     ),
 )

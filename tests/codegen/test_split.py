@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from codegen import compile_graph
+from codegen.nests import build_nests
 from codegen.split import INACCURATE, LONG, split_sums
 from ir import make
 from ir.graph import Graph
@@ -88,12 +89,16 @@ def test_other_products_stay(left, right, axes):
     assert len(split_sums(graph).nodes) == len(graph.nodes)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("shape", "axis"), [((5, 64), 1), ((1030, 3), 0), ((2, 70, 3), 1)])
-def test_running_sums_go_by_pieces(assert_compiled, shape, axis):
+def test_running_sums_go_by_pieces(assert_compiled, shape, axis, reverse):
     x = make.input_node(TensorType(F32, shape), "x")
-    graph = Graph((x,), (make.apply("cumsum", x, axis=axis),))
+    graph = Graph((x,), (make.cumsum(x, axis, reverse),))
     found = split_sums(graph)
     runs = [node for node in found.nodes if node.op.name == "cumsum"]
     assert max(node.shape[node.attrs["axis"]] for node in runs) < 64
+    kernels = build_nests(graph, {}, (), rows=True)
+    stored = [n for n in kernels.fusion.member if n.op.name == "add" and n.type.rank > x.type.rank]
+    assert stored  # the kernel of the pieces adds what comes before them
     values = np.random.default_rng(0).integers(-9, 9, shape).astype(np.float32)
     assert_compiled(graph, [values], exact=True)

@@ -45,7 +45,57 @@ def test_renorm_scales_long_slices() -> None:
     np.testing.assert_allclose(found, np.where(lengths > 1, X / lengths, X), rtol=1e-6)
 
 
+MODES = ("", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_many_distances_come_from_products(mode: str) -> None:
+    how = {"compute_mode": mode} if mode else {}
+    rng = np.random.default_rng(1)
+    x, y = (rng.standard_normal((2, n, 3)).astype(np.float32) for n in (30, 7))
+    x[0, 4] = y[0, 2] = [1000.25, -2000.5, 3000.75]  # no distance, but of large squares
+    x[1, 1, 0], y[1, 3, 2] = np.nan, np.inf
+
+    def step(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        a, b = a.detach().requires_grad_(), b.detach().requires_grad_()
+        far = torch.cdist(a, b, **how)
+        return far, *torch.autograd.grad(far[0].sum(), [a, b])
+
+    wanted = np.linalg.norm(x[:, :, None].astype(float) - y[:, None], axis=-1)
+    for run in (step, torch.jit(step)):
+        far, da, db = (found.detach().numpy() for found in run(torch.tensor(x), torch.tensor(y)))
+        assert far[0, 4, 2] == pytest.approx(0, abs=3)
+        near = np.ones_like(far, bool)
+        near[0, 4, 2], near[1, 1], near[1, :, 3] = False, False, False
+        np.testing.assert_allclose(far[near], wanted[near], rtol=2e-5, atol=2e-5)
+        assert np.isnan(far[1, 1]).all()
+        apart = x[0, :, None].astype(float) - y[0]
+        slope = apart / np.where(wanted[0] == 0, 1, wanted[0])[..., None]
+        others = np.arange(30) != 4
+        np.testing.assert_allclose(da[0][others], slope.sum(1)[others], rtol=1e-3, atol=2e-3)
+        assert np.isfinite(db[0]).all()
+
+
+def test_distances_of_equal_rows_have_no_gradient() -> None:
+    x = torch.zeros(30, 4).requires_grad_()
+    torch.cdist(x, x).sum().backward()
+    assert x.grad is not None
+    assert (x.grad == 0).all()
+    assert torch.cdist(torch.zeros(30, 0), torch.zeros(2, 0)).tolist() == [[0, 0]] * 30
+
+
+def test_a_growing_batch_of_distances() -> None:
+    y = torch.tensor(np.random.default_rng(2).standard_normal((5, 4)).astype(np.float32))
+    compiled = torch.jit(lambda x: torch.cdist(x, y))
+    for rows in (30, 40, 50, 3):
+        x = torch.tensor(np.random.default_rng(rows).standard_normal((rows, 4)).astype(np.float32))
+        wanted = np.linalg.norm(x.numpy()[:, None] - y.numpy(), axis=-1)
+        np.testing.assert_allclose(compiled(x).numpy(), wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_misuse() -> None:
+    with pytest.raises(RuntimeError, match="compute_mode"):
+        torch.cdist(torch.zeros(2, 3), torch.zeros(2, 3), compute_mode="other")
     with pytest.raises(RuntimeError):
         torch.norm(torch.tensor(X), "other")
     with pytest.raises(RuntimeError):

@@ -67,3 +67,36 @@ def test_searchsorted_counts_what_is_smaller(right: bool) -> None:
     batch = engine.searchsorted(engine.tensor(np.sort(X)), engine.tensor(X), right=right)
     assert batch.tolist() == [np.searchsorted(np.sort(r), r, side=side).tolist() for r in X]
     assert engine.bucketize(engine.tensor(values), engine.tensor(rows)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_long_rows_of_a_growing_batch(dim: int) -> None:
+    def step(x: Any) -> tuple[Any, ...]:
+        v = x.detach().requires_grad_()
+        up, best = v.sort(dim), v.topk(3, dim)
+        third, middle = v.kthvalue(3, dim), v.median(dim)
+        weights = engine.tensor([3.0, 2.0, 1.0]).reshape(*((-1, 1) if dim == 0 else (1, -1)))
+        total = (up[0] * up[0]).sum() + (best[0] * weights).sum() + (third[0] - middle[0]).sum()
+        return (*up, *best, *third, *middle, *engine.autograd.grad(total, [v]))
+
+    compiled = engine.jit(step)
+    for rows in (40, 50, 60, 45):
+        x = np.round(RNG.standard_normal((rows, 80)) * 9).astype(np.float32)
+        x = np.ascontiguousarray(x.T) if dim == 0 else x
+        x[3, 5] = np.nan
+        for found, wanted in zip(compiled(engine.tensor(x)), step(engine.tensor(x)), strict=True):
+            assert np.array_equal(found.detach().numpy(), wanted.detach().numpy(), equal_nan=True)
+        order = np.argsort(x, dim, kind="stable")
+        assert np.array_equal(compiled(engine.tensor(x))[1].numpy(), order)
+
+
+def test_long_rows_inside_a_loop() -> None:
+    def step(rows: Any) -> Any:
+        def turn(carry: Any, row: Any) -> tuple[Any, Any]:
+            return carry + row.sort(1)[0], row.argsort(1)
+
+        return engine.scan(turn, engine.zeros(60, 80), rows)
+
+    x = engine.tensor(RNG.standard_normal((3, 60, 80)).astype(np.float32))
+    for found, wanted in zip(engine.jit(step)(x), step(x), strict=True):
+        assert np.array_equal(found.numpy(), wanted.numpy())
