@@ -130,7 +130,7 @@ class CudaProgram:
         return self.runtime.driver.plain if self.sources else "there is nothing to launch"
 
     @property
-    def arena_size(self) -> int:
+    def arena_bytes(self) -> int:
         """The largest arena of intermediates so far."""
         return max((binding.plan.total for binding in self._bindings.values()), default=0)
 
