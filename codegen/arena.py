@@ -14,7 +14,7 @@ import numpy as np
 from codegen import memory
 from codegen.barriers import barriers, share_of, together
 from codegen.calls import phase_of
-from codegen.inplace import owners, taken_places
+from codegen.inplace import Fitting, owners, taken_places
 from codegen.kernels import Kernels
 from codegen.nest import LANES, Buffer, Nest
 from codegen.schedule import Schedule
@@ -64,6 +64,7 @@ class Arena:
         self._kernels, self._nests = kernels, [plan.nest for plan in plans]
         self._units = [units_of(plan) for plan in plans]
         self._shares = [share_of(plan) for plan in plans]
+        self._fitting = None if kernels.loops else Fitting(self._nests)
         self._lives: dict[Waits, Lives] = {}
         self._waits: dict[tuple[object, ...], Waits] = {}
 
@@ -125,7 +126,7 @@ class Arena:
         self, waits: Waits, env: Mapping[str, int], align: int, threads: int, order: int | None
     ) -> memory.Plan:
         if waits not in self._lives:
-            self._lives[waits] = lives(self._kernels, self._nests, waits)
+            self._lives[waits] = lives(self._kernels, self._nests, waits, self._fitting)
         return self._lives[waits].placed(env, align, threads, order)
 
 
@@ -140,7 +141,7 @@ def known_arena(
 def stream_arena(kernels: Kernels, env: Mapping[str, int], align: int) -> memory.Plan:
     """The arena of a device's stream, where every launch waits for the one before it."""
     every = [k > 0 for k in range(len(kernels.nests))]
-    return lives(kernels, kernels.nests, every, inplace=False).placed(env, align)
+    return lives(kernels, kernels.nests, every).placed(env, align)
 
 
 def _around_loops(kernels: Kernels, found: Mapping[int, bool]) -> Waits:
@@ -162,12 +163,15 @@ def _later(kernels: Kernels) -> set[int]:
 
 
 def lives(
-    kernels: Kernels, nests: Sequence[Nest], waits: Sequence[bool], inplace: bool = True
+    kernels: Kernels,
+    nests: Sequence[Nest],
+    waits: Sequence[bool],
+    fitting: Fitting | None = None,
 ) -> Lives:
     """Intermediates live from the phase that writes them to the last that reads them.
 
-    What a loop goes through lives as long as the loop. With ``inplace`` a result may take the
-    bytes of an operand that its kernel is the last to read.
+    What a loop goes through lives as long as the loop. A result may take the bytes of an operand
+    that its kernel is the last to read, with ``fitting``.
     """
     outside = {*kernels.inputs, *kernels.outputs}
     spans: dict[Buffer, list[int]] = {}
@@ -192,14 +196,10 @@ def lives(
             if one not in outside:
                 span = spans.setdefault(one, [phase, phase])
                 span[:] = [min(span[0], phase), max(span[1], phase)]
-    taken = dict[Buffer, Buffer]()
-    if inplace and not kernels.loops:
-        fixed = {
-            *outside,
-            *kernels.places,
-            *(one for call in kernels.calls for one in call.buffers),
-        }
-        taken = taken_places(nests, phases, fixed)
+    taken: dict[Buffer, Buffer] = {}
+    if fitting is not None:
+        called = (one for call in kernels.calls for one in call.buffers)
+        taken = taken_places(fitting, phases, {*outside, *kernels.places, *called})
     first_of = owners(taken)
     for new, old in first_of.items():
         spans[old][1] = max(spans[old][1], spans.pop(new)[1])

@@ -1,18 +1,14 @@
-"""Sizes in, barriers and places of intermediates out: one arena for all sizes of a program.
+"""Sizes in, barriers and places of intermediates out, from few plans for many sizes.
 
-A program with open sizes meets many batch sizes. Planning memory for each would cost milliseconds
-a size, and an arena each would cost memory. A plan is good for every size that is no larger and
-needs the same barriers; where one is larger the new plan leaves room for others to come. Nothing
-in the arena outlives a run, so that all sizes use the same bytes.
+A program with open sizes meets many batch sizes. Planning memory for each would cost milliseconds.
+A plan is good for every size that is no larger and needs the same barriers; where one is larger
+the new plan leaves room for others to come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from codegen import memory
 from codegen.arena import Arena, Planned, Waits, size_in_bytes
@@ -21,9 +17,6 @@ from codegen.nest import LANES, Buffer
 from codegen.schedule import Schedule
 
 ROOM = 4  # a plan that replaces another one is for sizes a fourth larger, and whole lanes
-RESERVE = 8  # times the first arena: addresses, no memory before something is written there
-MOST = 1 << 30  # bytes that are reserved so
-Memory = npt.NDArray[np.uint8]
 
 
 class _Known(NamedTuple):
@@ -35,7 +28,7 @@ class _Known(NamedTuple):
 
 
 class Arenas:
-    """The plans of one program, and the memory that they lie in."""
+    """The plans of one program."""
 
     def __init__(
         self, kernels: Kernels, plans: Sequence[Schedule], align: int, tight: bool
@@ -44,7 +37,6 @@ class Arenas:
         self._arena, self._align, self._tight = Arena(kernels, plans), align, tight
         self._known: dict[tuple[int, Waits], _Known] = {}
         self._latest: _Known | None = None
-        self._memory: Memory = np.zeros(0, np.uint8)
         found = [buffer for plan in plans for buffer in plan.nest.buffers]
         found += [buffer for place in kernels.places.values() for buffer in place.touched]
         found += [buffer for call in kernels.calls for buffer in call.buffers]
@@ -68,20 +60,6 @@ class Arenas:
         if known is None or not self._fits(known, env, threads):
             known = self._known[key] = self._latest = self._new(env, needed, threads)
         return known.planned.waits, known.planned.plan
-
-    def memory(self, size: int) -> tuple[Memory, bool]:
-        """At least ``size`` bytes, and whether they are new: then nobody needs the old ones."""
-        fresh = self._memory.size < size
-        if fresh:
-            room = max(size, min(size * RESERVE, MOST)) if self._kinds else size
-            try:
-                raw = np.zeros(room + self._align, np.uint8)
-            except MemoryError:  # where addresses count as memory
-                room = size
-                raw = np.zeros(room + self._align, np.uint8)
-            start = -raw.__array_interface__["data"][0] % self._align
-            self._memory = raw[start : start + room]
-        return self._memory, fresh
 
     def _fits(self, known: _Known, env: Mapping[str, int], threads: int) -> bool:
         return env == known.env or all(

@@ -7,8 +7,6 @@ the driver; it allocates nothing but the results it hands out.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -24,6 +22,7 @@ from codegen.arguments import Arguments
 from codegen.driver import shared_driver
 from codegen.kernels import Kernels
 from codegen.nest import Buffer
+from codegen.pages import ALIGN, shared_pages
 from codegen.recycle import Recycler
 from codegen.results import plan_results
 from codegen.schedule import Schedule
@@ -32,7 +31,6 @@ from ir.dims import evaluate
 from ir.interpret import bind_symbols
 
 Array = npt.NDArray[Any]
-ALIGN = 64
 _programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
 
@@ -110,7 +108,8 @@ class Program:
         ]
         self._arenas = Arenas(kernels, self.plans, ALIGN, report.tight)
         self._shapes = [_known_shape(buffer) for buffer in kernels.outputs]
-        self._lock = threading.Lock()
+        self._pages = shared_pages()
+        self._largest = 0
         _programs.add(self)
         self.timings: Timings | None = None  # set: run kernel by kernel, each timed
 
@@ -119,7 +118,7 @@ class Program:
 
         Inputs are C-contiguous and have the graph's dtypes and ranks.
         """
-        with self._lock:
+        with self._pages.lock:
             binding = self._point(inputs)
             results = self._results.begin(
                 inputs, binding.shapes, self.kernels.outputs, self._memory
@@ -138,9 +137,10 @@ class Program:
     def memory_plan(self, inputs: Sequence[Array]) -> memory.Plan:
         """Where each intermediate lies for inputs of these shapes."""
         key = self._threads(), tuple(x.shape for x in inputs)
-        if key not in self._bindings:
-            self._bindings[key] = self._bind(*key)
-        return self._bindings[key].plan
+        with self._pages.lock:
+            if key not in self._bindings:
+                self._bindings[key] = self._bind(*key)
+            return self._bindings[key].plan
 
     def barriers(self, env: Mapping[str, int]) -> list[bool]:
         """Before which kernels all threads wait, for the symbols' values in ``env``."""
@@ -150,7 +150,7 @@ class Program:
     @property
     def arena_bytes(self) -> int:
         """The largest arena of intermediates so far."""
-        return max((binding.plan.total for binding in self._bindings.values()), default=0)
+        return self._largest
 
     # -- one run ------------------------------------------------------------------------------
 
@@ -268,9 +268,12 @@ class Program:
         env = bind_symbols([buffer.shape for buffer in self.kernels.inputs], shapes)
         counts = self._arenas.units(env)
         waits, plan = self._arenas.at(env, counts, max(threads, 1))
-        place, fresh_memory = self._arenas.memory(plan.total)
+        place, fresh_memory = self._pages.at_least(plan.total)
+        self._largest = max(self._largest, plan.total)
         if fresh_memory:
-            self._bindings.clear()  # they hold on to the old memory
+            for program in list(_programs):  # they hold on to the old memory
+                program._bindings.clear()
+                program._latest = None
         sizes = np.array([env[name] for name in self._dims] or [0], np.int64)
         launched = self._arguments.launched(env)
         start = place.__array_interface__["data"][0]
@@ -309,13 +312,3 @@ def _known_shape(buffer: Buffer) -> tuple[int, ...] | None:
     """The shape of a buffer that has no open sizes."""
     known = tuple(size for size in buffer.shape if isinstance(size, int))
     return known if len(known) == len(buffer.shape) else None
-
-
-def _in_child() -> None:
-    """A forked child has none of the threads that may have been in a program."""
-    for program in list(_programs):
-        program._lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)

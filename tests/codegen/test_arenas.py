@@ -102,8 +102,9 @@ def test_another_size_costs_no_look_at_the_kernels(step, program, monkeypatch):
         run(step, program, size)
 
 
-def test_a_larger_size_goes_on_in_the_same_memory(step, program):
+def test_a_larger_size_goes_on_in_the_same_memory(step, program, monkeypatch):
     """Addresses are reserved: what other sizes are bound to stays."""
+    monkeypatch.setattr("codegen.pages.LARGE", 0)
     run(step, program, 64)
     before = program._bindings[next(iter(program._bindings))]
     run(step, program, 200)
