@@ -6,7 +6,8 @@
 Each is compiled alone: its value, summed with random weights, and the gradient in every float
 operand. So arrays that a network would hand on as they lie come in and go out in rows, which costs
 us and not PyTorch. The two take turns in one process; gradients must agree before anything is
-timed.
+timed. OpenMP's threads spin for milliseconds after their work: every turn begins when they sleep,
+with calls that are not timed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from rich.table import Table
 
 import engine
 
+CALLS, TURN = 3, 0.01  # the fewest timed ones of a turn, and seconds that they take together
+REST, WARM = 0.02, 0.005  # seconds before each turn, and of calls that are not timed
 CLOSE = 2e-4  # of the largest entry: sums of a million terms, in float32
 TIES = 1e-4  # of the entries may differ: equal numbers are sorted in any order
 Step = Callable[..., tuple[Any, ...]]
@@ -60,13 +63,22 @@ def _measure(case: OpCase, rounds: int) -> tuple[str, float, float]:
     mine, other = ([module.tensor(a) for a in arrays] for module in (engine, torch))
     _agree(case.title, ours(*mine), theirs(*other))
     taken: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds + 2):
+    for _ in range(rounds):
         for step, tensors, seconds in ((ours, mine, taken[0]), (theirs, other, taken[1])):
-            started = time.perf_counter()
-            step(*tensors)[0].item()
-            if turn > 1:
-                seconds.append(time.perf_counter() - started)
+            time.sleep(REST)
+            _calls(step, tensors, 1, WARM)
+            seconds += _calls(step, tensors, CALLS, TURN)
     return case.title, statistics.median(taken[0]), statistics.median(taken[1])
+
+
+def _calls(step: Step, tensors: Sequence[Any], fewest: int, together: float) -> list[float]:
+    """Seconds of each of so many calls in a row."""
+    taken: list[float] = []
+    while len(taken) < fewest or sum(taken) < together:
+        started = time.perf_counter()
+        step(*tensors)[0].item()
+        taken.append(time.perf_counter() - started)
+    return taken
 
 
 def _step(case: OpCase, module: Any) -> Step:

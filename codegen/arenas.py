@@ -1,90 +1,89 @@
-"""Sizes in, barriers and places of intermediates out: one arena for all sizes of a program.
+"""Sizes in, barriers and places of intermediates out, from few plans for many sizes.
 
-A program with open sizes meets many batch sizes. Planning memory for each would cost tens of
-milliseconds a size, and an arena each would cost memory. A plan is good for every size that is no
-larger and needs the same barriers; where one is larger the new plan leaves room for others to come.
-Nothing in the arena outlives a run, so that all sizes use the same bytes.
+A program with open sizes meets many batch sizes. Planning memory for each would cost milliseconds.
+A plan is good for every size that is no larger and needs the same barriers; where one is larger
+the new plan leaves room for others to come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from codegen import memory
-from codegen.arena import arena, needed_barriers, size_in_bytes
+from codegen.arena import Arena, Planned, Waits, size_in_bytes
+from codegen.kernels import Kernels
 from codegen.nest import LANES, Buffer
 from codegen.schedule import Schedule
 
 ROOM = 4  # a plan that replaces another one is for sizes a fourth larger, and whole lanes
-Memory = npt.NDArray[np.uint8]
 
 
-class _Planned(NamedTuple):
-    """Barriers and places, the sizes they were planned for, and each buffer's bytes."""
+class _Known(NamedTuple):
+    """A plan, the sizes it is for, and the bytes of one buffer of each kind that is open."""
 
-    waits: list[bool]
-    plan: memory.Plan
+    planned: Planned
     env: Mapping[str, int]
-    bytes: Mapping[str, int]
+    open: tuple[tuple[Buffer, int], ...]
 
 
 class Arenas:
-    """The plans of one program, and the memory that they lie in."""
+    """The plans of one program."""
 
-    def __init__(self, kernels: Any, plans: Sequence[Schedule], align: int, tight: bool) -> None:
+    def __init__(
+        self, kernels: Kernels, plans: Sequence[Schedule], align: int, tight: bool
+    ) -> None:
         """``kernels`` and ``plans`` of the program; ``tight``: there is a budget for memory."""
-        self._kernels, self._plans, self._align, self._tight = kernels, plans, align, tight
-        self._planned: dict[tuple[int, tuple[bool, ...]], _Planned] = {}
-        self._memory: Memory = np.zeros(0, np.uint8)
+        self._arena, self._align, self._tight = Arena(kernels, plans), align, tight
+        self._known: dict[tuple[int, Waits], _Known] = {}
+        self._latest: _Known | None = None
         found = [buffer for plan in plans for buffer in plan.nest.buffers]
         found += [buffer for place in kernels.places.values() for buffer in place.touched]
         found += [buffer for call in kernels.calls for buffer in call.buffers]
-        self._buffers: dict[str, Buffer] = {buffer.name: buffer for buffer in found}
+        kinds = {_kind(b): b for b in found if not all(isinstance(size, int) for size in b.room)}
+        self._kinds = tuple(kinds.values())
+
+    def units(self, env: Mapping[str, int]) -> list[int]:
+        """How many units of work each kernel's threads share out."""
+        return self._arena.units(env)
 
     def at(
         self, env: Mapping[str, int], counts: Sequence[int], threads: int
-    ) -> tuple[list[bool], memory.Plan]:
+    ) -> tuple[Waits, memory.Plan]:
         """Before which kernels all threads wait, and where each intermediate lies.
 
         ``counts`` are the units of work of each kernel, ``threads`` have arrays of their own.
         """
-        needed = tuple(needed_barriers(self._kernels, self._plans, counts, env))
+        needed = self._arena.needed(counts, env)
         key = threads, needed
-        known = self._planned.get(key)
+        known = self._known.get(key)
         if known is None or not self._fits(known, env, threads):
-            known = self._planned[key] = self._new(env, needed, known, threads)
-        return known.waits, known.plan
+            known = self._known[key] = self._latest = self._new(env, needed, threads)
+        return known.planned.waits, known.planned.plan
 
-    def memory(self, size: int) -> tuple[Memory, bool]:
-        """At least ``size`` bytes, and whether they are new: then nobody needs the old ones."""
-        fresh = self._memory.size < size
-        if fresh:
-            raw = np.zeros(size + self._align, np.uint8)
-            start = -raw.__array_interface__["data"][0] % self._align
-            self._memory = raw[start : start + size]
-        return self._memory, fresh
-
-    def _fits(self, known: _Planned, env: Mapping[str, int], threads: int) -> bool:
+    def _fits(self, known: _Known, env: Mapping[str, int], threads: int) -> bool:
         return env == known.env or all(
-            size_in_bytes(self._buffers[name], env, threads) <= size
-            for name, size in known.bytes.items()
+            size_in_bytes(buffer, env, threads) <= size for buffer, size in known.open
         )
 
-    def _new(
-        self,
-        env: Mapping[str, int],
-        needed: tuple[bool, ...],
-        known: _Planned | None,
-        threads: int,
-    ) -> _Planned:
-        roomy = dict(env)
-        if known is not None:
-            grown = {s: max(n, known.env[s] + known.env[s] // ROOM) for s, n in env.items()}
-            roomy = {s: -(-size // LANES) * LANES for s, size in grown.items()}
-        rule = (self._align, self._tight, needed, threads)
-        waits, plan = arena(self._kernels, self._plans, roomy, *rule)
-        return _Planned(waits, plan, roomy, {part.name: part.size for part in plan.intervals})
+    def _new(self, env: Mapping[str, int], needed: Waits, threads: int) -> _Known:
+        like = self._latest
+        if like is not None:
+            env = {s: _roomy(size, like.env[s]) for s, size in env.items()}
+        planned = self._arena.plan(
+            env, needed, self._align, self._tight, threads, like and like.planned
+        )
+        sizes = tuple((b, size_in_bytes(b, env, threads)) for b in self._kinds)
+        return _Known(planned, dict(env), sizes)
+
+
+def _roomy(size: int, before: int) -> int:
+    """What is planned for where ``size`` comes after ``before``."""
+    if size <= before:
+        return before
+    return -(-max(size, before + before // ROOM) // LANES) * LANES
+
+
+def _kind(buffer: Buffer) -> tuple[object, ...]:
+    """Buffers of one kind have one size for any sizes."""
+    return buffer.room, buffer.batch, buffer.dtype.itemsize, buffer.own

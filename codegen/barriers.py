@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from codegen.index import Index, of_axis
 from codegen.nest import Buffer
 from codegen.schedule import Schedule
-from ir.dims import evaluate
+from ir.dims import Size
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,19 @@ class Share:
 
     reads: Mapping[Buffer, int | None]  # the dimension that is the kernel's own rows, if any
     writes: Mapping[Buffer, int | None]
-    units: int
-    rows: int | None  # the batch's size where units are its blocks
+    rows: Size | None  # the batch's size where units are its blocks
+    alone: bool = False  # there is one unit: one thread does it all
 
 
-def share_of(plan: Schedule, units: int, env: Mapping[str, int]) -> Share:
-    """What ``plan`` reads and writes when it runs in ``units`` units."""
+def share_of(plan: Schedule) -> Share:
+    """What ``plan`` reads and writes, for any sizes."""
     reads: dict[Buffer, int | None] = {}
     for load in plan.nest.loads:
         own = _own_rows(plan, load.index)
         reads[load.buffer] = own if reads.get(load.buffer, own) == own else None
     writes = {root.buffer: _own_rows(plan, root.index) for root in plan.nest.roots}
-    rows = None
-    if plan.by_batch and plan.vector is not None:
-        rows = evaluate(plan.vector.extent, env)
-    return Share(reads, writes, units, rows)
+    rows = plan.vector.extent if plan.by_batch and plan.vector is not None else None
+    return Share(reads, writes, rows)
 
 
 def together(shares: Sequence[Share]) -> Share:
@@ -47,8 +45,8 @@ def together(shares: Sequence[Share]) -> Share:
         for all_, own in ((reads, share.reads), (writes, share.writes)):
             all_.update((b, at if all_.get(b, at) == at else None) for b, at in own.items())
     rows = {share.rows for share in shares}
-    units = max(share.units for share in shares)
-    return Share(reads, writes, units, rows.pop() if len(rows) == 1 else None)
+    alone = all(share.alone for share in shares)
+    return Share(reads, writes, rows.pop() if len(rows) == 1 else None, alone)
 
 
 def barriers(shares: Sequence[Share]) -> list[bool]:
@@ -63,7 +61,7 @@ def barriers(shares: Sequence[Share]) -> list[bool]:
 
 
 def _conflict(first: Share, second: Share) -> bool:
-    if first.units <= 1 and second.units <= 1:
+    if first.alone and second.alone:
         return False
     pairs = (
         (first.writes, second.reads),

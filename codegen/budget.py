@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from codegen.arena import arena
+from codegen.arena import known_arena
 from codegen.cluster import Cluster
 from codegen.driver import get_num_threads
 from codegen.kernels import Kernels
@@ -56,7 +56,7 @@ def within_budget(
     if any(not isinstance(size, int) for node in kernels.fusion.graph.nodes for size in node.shape):
         raise UnsupportedError("a memory budget needs sizes that are known")
     threads = get_num_threads()  # some arrays are there once for each
-    plain = arena(kernels, plans, {}, ALIGN, True, None, threads)[1].total
+    plain = known_arena(kernels, plans, ALIGN, threads).total
     if plain <= budget:
         return planned, 0
     saved = Saved(kernels)
@@ -65,7 +65,7 @@ def within_budget(
     for choice in sorted(choices.values(), key=lambda repeated: repeated.cost):
         again = plan_nests(choice.graph, donated, batch_inputs, rows, choice.groups)
         found = again, scheduled(again)
-        size = arena(*found, {}, ALIGN, True, None, threads)[1].total
+        size = known_arena(*found, ALIGN, threads).total
         if size <= budget:
             return found, choice.copies
         smallest = min(smallest, size)

@@ -21,9 +21,19 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.cache import build_objects
-from codegen.driver_text import CONTROL_BYTES, JOB, LINE, LINES, SYMBOLS, driver_text
+from codegen.driver_text import (
+    CONTROL_BYTES,
+    CPUS,
+    JOB,
+    LINE,
+    LINES,
+    RECORD,
+    SYMBOLS,
+    driver_text,
+)
 from codegen.native import host, load_objects
 from codegen.threads import (
+    allowed_cpus,
     available_cpus,
     checked_threads,
     default_threads,
@@ -79,8 +89,13 @@ class _Pool:
         job = self._memory[start + LINE * LINES.index("job") :][:LINE].view(np.int64)
         job[JOB.index("threads")] = threads
         job[JOB.index("spins")] = spins
-        records = [(self.control, t) for t in range(1, threads)]
-        self._records = np.array(records, np.int64).reshape(-1, 2)
+        records = [(self.control, t, 0) for t in range(1, threads)]
+        self._records = np.array(records, np.int64).reshape(-1, RECORD)
+        self._allowed = allowed_cpus(CPUS)
+        if 1 < threads <= available_cpus() and self._allowed is not None:
+            job[JOB.index("allowed")] = self._allowed.ctypes.data
+            job[JOB.index("records")] = self._records.ctypes.data
+            job[JOB.index("caller")] = -1
         self._workers: list[int] = []
         try:
             for t in range(threads - 1):

@@ -7,12 +7,17 @@ to it. One control block, one 128-byte line per word, so that no two words share
     finished    workers done with this run; thread 0 waits for it to reach threads - 1
     arrived, epoch   the barrier: the last to arrive clears the one and advances the other
     idle, done_sleepers, barrier_sleepers   how many sleep on the word of that wait
-    job         launches, count, threads, spins, stop
+    job         launches, count, threads, spins, stop, allowed, records, caller
 
 A waiter spins up to ``spins`` pauses, then sleeps until its word changes. It announces itself
 before it sleeps and the waker looks after it stored, both sequentially consistent: no wake is
 lost. Within a run, waits that end in sleep make a thread less patient: beside a busy process two
 of our threads may share one CPU, where spinning only keeps the other from arriving.
+
+A kernel that saves power may wake a worker on the CPU of the thread that calls, and leave both
+there. The caller therefore forbids its own CPU to the workers whenever it has come to another one
+(``caller``): ``allowed`` is the process's set of CPUs (null: leave the workers alone), ``records``
+the workers' own, {control, thread, the system's number for it}.
 """
 
 from __future__ import annotations
@@ -28,7 +33,9 @@ LINES = (
     "done_sleepers",
     "job",
 )
-JOB = ("launches", "count", "threads", "spins", "stop")  # 8 bytes each
+JOB = ("launches", "count", "threads", "spins", "stop", "allowed", "records", "caller")  # 8 bytes
+RECORD = 3  # words of a worker's record
+CPUS = 1024  # that a set of CPUs has bits for
 IMPATIENT = 16  # the fewest pauses before a sleep
 CONTROL_BYTES = LINE * len(LINES)
 SYMBOLS = ("tf_run", "tf_worker", "tf_stop")
@@ -39,13 +46,14 @@ def driver_text(triple: str) -> str:
     x86, linux = triple.startswith("x86_64"), "linux" in triple
     offsets = {name: str(LINE * i) for i, name in enumerate(LINES)}
     offsets |= {name: str(LINE * LINES.index("job") + 8 * i) for i, name in enumerate(JOB)}
-    text = _WAIT + _LAUNCH + _RUN + (_FUTEX if linux else _USLEEP)
+    text = _WAIT + _LAUNCH + _RUN + (_FUTEX + _SPREAD if linux else _USLEEP)
     pause = "call void @llvm.x86.sse2.pause()" if x86 else "call void @llvm.aarch64.isb(i32 15)"
     declare = pause.replace("call", "declare").replace("i32 15", "i32 immarg")
     text = text.replace("@@impatient@@", str(IMPATIENT))
     for name, offset in offsets.items():
         text = text.replace(f"@@{name}@@", offset)
     text = text.replace("@@pause@@", pause).replace("@@futex@@", "202" if x86 else "98")
+    text = text.replace("@@gettid@@", "186" if x86 else "178")
     return f"{declare}\n{text}"
 
 
@@ -226,6 +234,7 @@ publish:
   store i64 %count, ptr %count.p, align 8
   %finished = getelementptr i8, ptr %control, i64 @@finished@@
   store atomic i32 0, ptr %finished monotonic, align 4
+  call void @spread(ptr %control, i64 %threads)
   %generation = getelementptr i8, ptr %control, i64 @@generation@@
   %idle = getelementptr i8, ptr %control, i64 @@idle@@
   %g = atomicrmw add ptr %generation, i32 1 seq_cst
@@ -248,9 +257,12 @@ out:
   ret void
 }
 
-; A worker's life. Its record is {control, thread}; a fresh control block has generation 0.
+; A worker's life. A fresh control block has generation 0.
 define ptr @tf_worker(ptr %record) nounwind {
 entry:
+  %number = call i64 @who()
+  %number.p = getelementptr i64, ptr %record, i64 2
+  store atomic i64 %number, ptr %number.p monotonic, align 8
   %control = load ptr, ptr %record, align 8
   %t.p = getelementptr i64, ptr %record, i64 1
   %t = load i64, ptr %t.p, align 8
@@ -325,6 +337,73 @@ define internal void @call_up(ptr %word) nounwind {
 }
 """
 
+_SPREAD = """
+declare i32 @sched_getcpu()
+declare i32 @sched_setaffinity(i32, i64, ptr)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+
+define internal i64 @who() nounwind {
+  %number = call i64 (i64, ...) @syscall(i64 @@gettid@@)
+  ret i64 %number
+}
+
+; Workers keep off the CPU of the thread that calls.
+define internal void @spread(ptr %control, i64 %threads) nounwind {
+entry:
+  %allowed.p = getelementptr i8, ptr %control, i64 @@allowed@@
+  %allowed = load ptr, ptr %allowed.p, align 8
+  %free = icmp eq ptr %allowed, null
+  br i1 %free, label %out, label %look
+look:
+  %caller.p = getelementptr i8, ptr %control, i64 @@caller@@
+  %before = load i64, ptr %caller.p, align 8
+  %cpu = call i32 @sched_getcpu()
+  %here = sext i32 %cpu to i64
+  %moved = icmp ne i64 %here, %before
+  %known = icmp ult i64 %here, 1024
+  %new = and i1 %moved, %known
+  br i1 %new, label %mask, label %out
+mask:
+  %set = alloca [16 x i64], align 8
+  call void @llvm.memcpy.p0.p0.i64(ptr %set, ptr %allowed, i64 128, i1 false)
+  %index = lshr i64 %here, 6
+  %bit = and i64 %here, 63
+  %one = shl i64 1, %bit
+  %others = xor i64 %one, -1
+  %word.p = getelementptr i64, ptr %set, i64 %index
+  %word = load i64, ptr %word.p, align 8
+  %rest = and i64 %word, %others
+  store i64 %rest, ptr %word.p, align 8
+  %records.p = getelementptr i8, ptr %control, i64 @@records@@
+  %records = load ptr, ptr %records.p, align 8
+  br label %worker
+worker:
+  %t = phi i64 [ 1, %mask ], [ %t1, %next ]
+  %all = phi i1 [ true, %mask ], [ %still, %next ]
+  %at = sub i64 %t, 1
+  %record = getelementptr [3 x i64], ptr %records, i64 %at
+  %number.p = getelementptr i64, ptr %record, i64 2
+  %number = load atomic i64, ptr %number.p monotonic, align 8
+  %started = icmp ne i64 %number, 0
+  br i1 %started, label %forbid, label %next
+forbid:
+  %number32 = trunc i64 %number to i32
+  %r = call i32 @sched_setaffinity(i32 %number32, i64 128, ptr %set)
+  br label %next
+next:
+  %still = and i1 %all, %started
+  %t1 = add i64 %t, 1
+  %more = icmp ult i64 %t1, %threads
+  br i1 %more, label %worker, label %done
+done:
+  %stored = select i1 %still, i64 %here, i64 -1
+  store i64 %stored, ptr %caller.p, align 8
+  br label %out
+out:
+  ret void
+}
+"""
+
 # Systems without futexes look again every 50 microseconds.
 _USLEEP = """
 declare i32 @usleep(i32)
@@ -335,6 +414,14 @@ define internal void @doze(ptr %word, i32 %old) nounwind {
 }
 
 define internal void @call_up(ptr %word) nounwind {
+  ret void
+}
+
+define internal i64 @who() nounwind {
+  ret i64 0
+}
+
+define internal void @spread(ptr %control, i64 %threads) nounwind {
   ret void
 }
 """

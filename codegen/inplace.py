@@ -11,24 +11,39 @@ from collections.abc import Collection, Mapping, Sequence
 from codegen.nest import Buffer, Expr, Load, Nest, Reduce, Root, walk
 
 
+class Fitting:
+    """The operands that a result could overwrite, whoever else reads them; found once for each."""
+
+    def __init__(self, nests: Sequence[Nest]) -> None:
+        self.nests = nests
+        self._known: dict[tuple[int, int], list[Buffer]] = {}
+
+    def of(self, nest: int, root: int) -> list[Buffer]:
+        """For result ``root`` of a nest."""
+        if (nest, root) not in self._known:
+            whole = self.nests[nest]
+            self._known[nest, root] = _operands(whole, whole.roots[root])
+        return self._known[nest, root]
+
+
 def taken_places(
-    nests: Sequence[Nest], phases: Sequence[int], fixed: Collection[Buffer]
+    fitting: Fitting, phases: Sequence[int], fixed: Collection[Buffer]
 ) -> dict[Buffer, Buffer]:
     """For each result that takes over an operand's bytes that operand; not for those ``fixed``.
 
     Nobody else may touch the operand in the phase of the kernel: another thread might be behind.
     """
     touched: dict[Buffer, list[int]] = {}
-    for k, nest in enumerate(nests):
+    for k, nest in enumerate(fitting.nests):
         for buffer in nest.buffers:
             touched.setdefault(buffer, []).append(k)
     found: dict[Buffer, Buffer] = {}
     gone = set(fixed)
-    for k, nest in enumerate(nests):
-        for root in () if nest.turns else nest.roots:
+    for k, nest in enumerate(fitting.nests):
+        for at, root in enumerate(() if nest.turns else nest.roots):
             if root.buffer in gone or touched[root.buffer][0] != k:
                 continue
-            for old in _operands(nest, root):
+            for old in fitting.of(k, at):
                 others = touched[old][:-1]
                 last = touched[old][-1] == k and all(phases[at] < phases[k] for at in others)
                 if last and others and old not in gone:

@@ -53,15 +53,22 @@ class Place:
         """Every buffer that it may be."""
         return self.buffers if self.first is None else (*self.buffers, self.first)
 
-    def at(self, turn: int, env: Mapping[str, int]) -> tuple[Buffer, int]:
-        """The buffer and the offset in elements at ``turn``."""
+    def owner(self, turn: int, env: Mapping[str, int]) -> tuple[Buffer, Place | None]:
+        """The buffer at ``turn``, which depends on how many turns there are and no other size;
+        and this place where it is a row of the buffer, None where it is the whole of it."""
         if self.first is not None and turn == 0:
-            return self.first, 0
+            return self.first, None
         if len(self.buffers) == 2:
             left = evaluate(self.turns, env) - 1 - (turn - self.lag)
-            return self.buffers[left % 2], 0
-        row = evaluate(self.start, env) + self.step * turn
-        return self.buffers[0], row * evaluate(self.row, env)
+            return self.buffers[left % 2], None
+        return self.buffers[0], self
+
+    def at(self, turn: int, env: Mapping[str, int]) -> tuple[Buffer, int]:
+        """The buffer and the offset in elements at ``turn``."""
+        owner, row = self.owner(turn, env)
+        if row is None:
+            return owner, 0
+        return owner, (evaluate(self.start, env) + self.step * turn) * evaluate(self.row, env)
 
 
 @dataclass(frozen=True)

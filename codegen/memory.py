@@ -46,6 +46,7 @@ class Plan:
     intervals: tuple[Interval, ...]
     align: int
     instead: Mapping[str, str] = field(default_factory=dict)
+    order: int = 0  # which order placed them
 
 
 _GOOD_ENOUGH = 1.01  # further orders cost milliseconds of every compile
@@ -57,23 +58,27 @@ _ORDERS: tuple[Callable[[Interval], tuple[int, int, str]], ...] = (
 )
 
 
-def plan(intervals: Iterable[Interval], align: int = 64) -> Plan:
-    """Offsets, multiples of ``align``, at which buffers alive together do not overlap."""
+def plan(intervals: Iterable[Interval], align: int = 64, order: int | None = None) -> Plan:
+    """Offsets, multiples of ``align``, at which buffers alive together do not overlap.
+
+    ``order``: of a plan for other sizes of the same buffers; then no other one is tried.
+    """
     buffers = tuple(intervals)
     if len({b.name for b in buffers}) != len(buffers):
         raise MemoryPlanError("two buffers have one name")
     rounded = [Interval(b.name, -(-b.size // align) * align, b.first, b.last) for b in buffers]
     bound = peak(rounded)
     best: dict[str, int] = {}
-    total = -1
-    for order in _ORDERS:
-        offsets = _place(sorted(rounded, key=order))
+    total, chosen = -1, 0
+    for at in range(len(_ORDERS)) if order is None else (order,):
+        offsets = _place(sorted(rounded, key=_ORDERS[at]))
         end = max((offsets[b.name] + b.size for b in rounded), default=0)
         if total < 0 or end < total:
-            best, total = offsets, end
+            best, total, chosen = offsets, end, at
         if total <= bound * _GOOD_ENOUGH:
             break
-    return Plan({b.name: best[b.name] for b in buffers}, total, buffers, align)
+    found = {b.name: best[b.name] for b in buffers}
+    return Plan(found, total, buffers, align, order=chosen)
 
 
 def shared(done: Plan, instead: Mapping[str, str]) -> Plan:

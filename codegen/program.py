@@ -7,11 +7,8 @@ the driver; it allocates nothing but the results it hands out.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 import weakref
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,21 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen import memory
-from codegen.arena import size_in_bytes
 from codegen.arenas import Arenas
-from codegen.driver import FIELDS, shared_driver
+from codegen.arguments import Arguments
+from codegen.driver import shared_driver
 from codegen.kernels import Kernels
 from codegen.nest import Buffer
+from codegen.pages import ALIGN, shared_pages
 from codegen.recycle import Recycler
 from codegen.results import plan_results
 from codegen.schedule import Schedule
 from codegen.slots import Slots
-from codegen.vector.kernel import units
 from ir.dims import evaluate
 from ir.interpret import bind_symbols
 
 Array = npt.NDArray[Any]
-ALIGN = 64
 _programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
 
@@ -99,7 +95,7 @@ class Program:
         report: Report,
     ) -> None:
         self.kernels, self.plans, self.report = kernels, tuple(plans), report
-        self._addresses, self._dims = tuple(addresses), dict(dims)
+        self._arguments, self._dims = Arguments(kernels, self.plans, addresses), dict(dims)
         self._memory = Recycler()
         self._results = plan_results(kernels.inputs, kernels.outputs, kernels.old, donated)
         self._bindings: dict[tuple[int, tuple[tuple[int, ...], ...]], Binding] = {}
@@ -111,7 +107,9 @@ class Program:
             if not all(isinstance(size, int) for size in buffer.shape)
         ]
         self._arenas = Arenas(kernels, self.plans, ALIGN, report.tight)
-        self._lock = threading.Lock()
+        self._shapes = [_known_shape(buffer) for buffer in kernels.outputs]
+        self._pages = shared_pages()
+        self._largest = 0
         _programs.add(self)
         self.timings: Timings | None = None  # set: run kernel by kernel, each timed
 
@@ -120,7 +118,7 @@ class Program:
 
         Inputs are C-contiguous and have the graph's dtypes and ranks.
         """
-        with self._lock:
+        with self._pages.lock:
             binding = self._point(inputs)
             results = self._results.begin(
                 inputs, binding.shapes, self.kernels.outputs, self._memory
@@ -139,19 +137,20 @@ class Program:
     def memory_plan(self, inputs: Sequence[Array]) -> memory.Plan:
         """Where each intermediate lies for inputs of these shapes."""
         key = self._threads(), tuple(x.shape for x in inputs)
-        if key not in self._bindings:
-            self._bindings[key] = self._bind(*key)
-        return self._bindings[key].plan
+        with self._pages.lock:
+            if key not in self._bindings:
+                self._bindings[key] = self._bind(*key)
+            return self._bindings[key].plan
 
     def barriers(self, env: Mapping[str, int]) -> list[bool]:
         """Before which kernels all threads wait, for the symbols' values in ``env``."""
-        counts = [units(plan, env) for plan in self.plans]
-        return self._arenas.at(env, counts, max(self._threads(), 1))[0]
+        counts = self._arenas.units(env)
+        return list(self._arenas.at(env, counts, max(self._threads(), 1))[0])
 
     @property
     def arena_bytes(self) -> int:
         """The largest arena of intermediates so far."""
-        return max((binding.plan.total for binding in self._bindings.values()), default=0)
+        return self._largest
 
     # -- one run ------------------------------------------------------------------------------
 
@@ -198,7 +197,7 @@ class Program:
             return
         seconds, outside = [0.0] * len(self.plans), 0.0
         driver, launches = shared_driver(), binding.launches
-        turns = self._calls(binding.env)
+        turns = self._arguments.launched(binding.env).calls
         stops = dict.fromkeys(binding.stops)
         for at in range(len(turns) + 1):
             if at in stops:
@@ -267,35 +266,35 @@ class Program:
 
     def _bind(self, threads: int, shapes: tuple[tuple[int, ...], ...]) -> Binding:
         env = bind_symbols([buffer.shape for buffer in self.kernels.inputs], shapes)
-        counts = [units(plan, env) for plan in self.plans]
+        counts = self._arenas.units(env)
         waits, plan = self._arenas.at(env, counts, max(threads, 1))
-        place, fresh_memory = self._arenas.memory(plan.total)
+        place, fresh_memory = self._pages.at_least(plan.total)
+        self._largest = max(self._largest, plan.total)
         if fresh_memory:
-            self._bindings.clear()  # they hold on to the old memory
+            for program in list(_programs):  # they hold on to the old memory
+                program._bindings.clear()
+                program._latest = None
         sizes = np.array([env[name] for name in self._dims] or [0], np.int64)
-        calls = self._calls(env)
-        table, found = self._table(calls, plan, place, env, max(threads, 1))
-        launches = self._launches(calls, table, sizes, counts, waits)
-        external = {
-            at: Slots.of(found[buffer])
-            for at, buffer in enumerate(self.kernels.inputs)
-            if buffer in found
-        }
-        outs = self.kernels.outputs
-        fresh = tuple(
-            (at, Slots.of(found[outs[at]])) for at in self._results.fresh if outs[at] in found
-        )
+        launched = self._arguments.launched(env)
+        start = place.__array_interface__["data"][0]
+        table = self._arguments.table(launched, plan, start, env, max(threads, 1))
+        dims = sizes.__array_interface__["data"][0]
+        launches = self._arguments.launches(launched, table.rows, dims, counts, waits)
+        ins, outs, slots = self.kernels.inputs, self.kernels.outputs, table.slots
+        external = {at: slots[buffer] for at, buffer in enumerate(ins) if buffer in slots}
+        fresh = tuple((at, slots[outs[at]]) for at in self._results.fresh if outs[at] in slots)
         outputs = tuple(
-            tuple(evaluate(size, env) for size in buffer.shape) for buffer in self.kernels.outputs
+            tuple(evaluate(size, env) for size in buffer.shape) if shape is None else shape
+            for buffer, shape in zip(outs, self._shapes, strict=True)
         )
         nothing: list[Array | None] = [None] * len(shapes)
-        starts = [k for k, _ in calls]
-        stops = tuple(bisect_left(starts, call.before) for call in self.kernels.calls)
+        kernels = launched.kernels
+        stops = tuple(int(np.searchsorted(kernels, c.before)) for c in self.kernels.calls)
         return Binding(
             env,
             launches,
             launches.__array_interface__["data"][0],
-            table,
+            table.rows,
             threads,
             external,
             fresh,
@@ -308,73 +307,8 @@ class Program:
             nothing,
         )
 
-    def _calls(self, env: Mapping[str, int]) -> list[tuple[int, int]]:
-        """Every launch as (kernel, turn of its loop), in order."""
-        calls: list[tuple[int, int]] = []
-        at = 0
-        for loop in self.kernels.loops:
-            calls += [(k, 0) for k in range(at, loop.first)]
-            turns, body = evaluate(loop.turns, env), range(loop.first, loop.last)
-            calls += [(k, turn) for turn in range(turns) for k in body]
-            at = loop.last
-        return calls + [(k, 0) for k in range(at, len(self.plans))]
 
-    def _table(
-        self,
-        calls: Sequence[tuple[int, int]],
-        plan: memory.Plan,
-        arena: Array,
-        env: Mapping[str, int],
-        threads: int,
-    ) -> tuple[npt.NDArray[np.int64], dict[Buffer, list[tuple[int, int]]]]:
-        """Argument pointers of every call; (place, offset) of what inputs and outputs fill."""
-        base = arena.__array_interface__["data"][0]
-        outside = {*self.kernels.inputs, *self.kernels.outputs}
-        entries: list[int] = []
-        own: list[int] = []  # for each entry how far on the next thread's lies
-        found: dict[Buffer, list[tuple[int, int]]] = {}
-        for k, turn in calls:
-            for buffer in self.plans[k].nest.buffers:
-                owner, offset = buffer, 0
-                place = self.kernels.places.get(buffer)
-                if place is not None:
-                    owner, offset = place.at(turn, env)
-                    offset *= buffer.dtype.itemsize
-                if owner in outside:
-                    found.setdefault(owner, []).append((len(entries), offset))
-                    entries.append(0)
-                else:
-                    entries.append(base + plan.offsets[owner.name] + offset)
-                own.append(size_in_bytes(owner, env) if owner.own else 0)
-        steps = np.arange(threads, dtype=np.int64)[:, None] * np.array(own or [0], np.int64)
-        return np.array(entries or [0], np.int64) + steps, found
-
-    def _launches(
-        self,
-        calls: Sequence[tuple[int, int]],
-        table: npt.NDArray[np.int64],
-        sizes: npt.NDArray[np.int64],
-        counts: Sequence[int],
-        waits: Sequence[bool],
-    ) -> npt.NDArray[np.int64]:
-        rows, at = [], 0
-        start, dims = table.__array_interface__["data"][0], sizes.__array_interface__["data"][0]
-        turns = dict(self.kernels.groups)
-        for k, _ in calls:
-            strips = max(self.plans[k].strips, 1)
-            shared, group = counts[k] // strips, turns.get(k, 1)
-            place = (self._addresses[k], start + 8 * at, dims)
-            apart = table.strides[0] if self.plans[k].nest.turns else 0
-            rows.append((*place, shared, int(waits[k]), strips, group, apart))
-            at += len(self.plans[k].nest.buffers)
-        return np.array(rows, np.int64).reshape(-1, FIELDS)
-
-
-def _in_child() -> None:
-    """A forked child has none of the threads that may have been in a program."""
-    for program in list(_programs):
-        program._lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+def _known_shape(buffer: Buffer) -> tuple[int, ...] | None:
+    """The shape of a buffer that has no open sizes."""
+    known = tuple(size for size in buffer.shape if isinstance(size, int))
+    return known if len(known) == len(buffer.shape) else None

@@ -20,10 +20,18 @@ class Slots:
     few: tuple[tuple[int, int], ...]  # the same where there are few: quicker one by one
 
     @staticmethod
-    def of(found: Sequence[tuple[int, int]]) -> Slots:
-        places, offsets = (np.array(part, np.int64) for part in zip(*found, strict=True))
-        few = tuple(found) if len(found) <= FEW else ()
-        return Slots(places, offsets if offsets.any() else 0, few)
+    def of(parts: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | int]]) -> Slots:
+        """Of entries with one offset for all, or one for each."""
+        if len(parts) == 1:
+            places, offsets = parts[0]
+        else:
+            places = np.concatenate([places for places, _ in parts])
+            offsets = np.concatenate([np.broadcast_to(o, p.shape) for p, o in parts])
+        few: tuple[tuple[int, int], ...] = ()
+        if len(places) <= FEW:
+            each = np.broadcast_to(offsets, places.shape)
+            few = tuple(zip(places.tolist(), each.tolist(), strict=True))
+        return Slots(places, offsets, few)
 
     def point(self, table: npt.NDArray[np.int64], address: int) -> None:
         """The array lies at ``address`` now."""

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 _CPUS = Path("/sys/devices/system/cpu")
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 # These come from the thread's own instructions; everything else is for Python's threads.
@@ -34,6 +37,15 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def allowed_cpus(count: int) -> npt.NDArray[np.uint8] | None:
+    """The CPUs below ``count`` that this process may use, a bit for each; None where unknown."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    bits = np.zeros(count, np.uint8)
+    bits[[cpu for cpu in os.sched_getaffinity(0) if cpu < count]] = 1
+    return np.packbits(bits, bitorder="little")
 
 
 def checked_threads(value: int | str, name: str = "threads") -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product as combinations
-from math import ceil, prod
+from math import prod
 
 from codegen.index import Axis
 from codegen.lanes import turned_loads, turned_roots
@@ -25,28 +25,8 @@ from codegen.vector.push import Push
 from codegen.vector.spans import Span, place_in, spans
 from codegen.vector.transpose import Turner
 from codegen.vector.turns import Turns
-from ir.dims import evaluate
 
 FAR = 32 * 1024  # bytes of an array that may not be in the first cache
-
-
-def units(plan: Schedule, env: Mapping[str, int]) -> int:
-    """How many units of work threads share, for the symbols' values in ``env``."""
-    if plan.scatter is not None:
-        return evaluate(plan.scatter.shared.extent, env)
-    if plan.by_batch:
-        assert plan.vector is not None
-        return ceil(evaluate(plan.vector.extent, env) / LANES) * plan.strips
-    if plan.nest.turns:
-        return prod(evaluate(axis.extent, env) for axis in plan.nest.turns)
-    total = 1
-    for axis in plan.order:
-        count = 0
-        for span in spans(axis, plan.tile[axis], axis == plan.vector):
-            tiles = evaluate(span.count, env)
-            count += ceil(tiles / LANES) if _in_vectors(axis, plan) else tiles
-        total *= count
-    return total if all(evaluate(a.extent, env) for a in plan.nest.axes) else 0
 
 
 def _in_vectors(axis: Axis, plan: Schedule) -> bool:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from codegen import arenas, compile_graph, get_num_threads, set_num_threads
+from codegen import compile_graph, get_num_threads, set_num_threads
+from codegen.arena import Arena
 from ir.dims import symbol
 from ir.interpret import interpret
 
@@ -33,13 +34,13 @@ def program(step):
 def made(monkeypatch):
     """The sizes for which a plan was made."""
     found = []
-    whole = arenas.arena
+    whole = Arena.plan
 
-    def watched(kernels, plans, env, *rule):
+    def watched(self, env, *rule):
         found.append(dict(env))
-        return whole(kernels, plans, env, *rule)
+        return whole(self, env, *rule)
 
-    monkeypatch.setattr(arenas, "arena", watched)
+    monkeypatch.setattr(Arena, "plan", watched)
     return found
 
 
@@ -82,9 +83,32 @@ def test_barriers_are_those_of_the_size_itself(step, program):
     """A plan with room for larger sizes has the barriers that the size at hand needs."""
     for size in (20, 50, 40, 90):
         run(step, program, size)
-    fresh = compile_graph(step.graph, step.donated, step.batch_inputs)
-    for size in (50, 40, 90):
+    for size in (50, 40, 90, 5, 16, 17):
+        fresh = compile_graph(step.graph, step.donated, step.batch_inputs)
         assert program.barriers({"N": size}) == fresh.barriers({"N": size})
+
+
+def test_another_size_costs_no_look_at_the_kernels(step, program, monkeypatch):
+    """Who shares what with whom does not depend on sizes, but for those of one block."""
+    for size in (64, 5):
+        run(step, program, size)
+
+    def refused(*_):
+        raise AssertionError("looked at the kernels again")
+
+    monkeypatch.setattr("codegen.arena.barriers", refused)
+    monkeypatch.setattr("codegen.arena.lives", refused)
+    for size in (63, 7, 17, 640):
+        run(step, program, size)
+
+
+def test_a_larger_size_goes_on_in_the_same_memory(step, program, monkeypatch):
+    """Addresses are reserved: what other sizes are bound to stays."""
+    monkeypatch.setattr("codegen.pages.LARGE", 0)
+    run(step, program, 64)
+    before = program._bindings[next(iter(program._bindings))]
+    run(step, program, 200)
+    assert before in program._bindings.values()
 
 
 def test_a_plan_holds_every_buffer_of_a_smaller_size(step, program):

@@ -278,6 +278,29 @@ def test_workers_come_with_the_first_run_and_leave_with_the_driver(kernels):
     assert settles_at(0, before)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no sets of CPUs here")
+@pytest.mark.parametrize("threads", [2, 64])
+def test_workers_keep_off_the_cpu_that_calls(kernels, threads):
+    """A system that saves power would wake them there; with too few CPUs they go anywhere."""
+    allowed = os.sched_getaffinity(0)
+    if threads == 2 and len(allowed) < 2:
+        pytest.skip("one CPU")
+    driver, nothing = Driver(threads), np.zeros((0, 8), np.int64)
+    try:
+        driver.run(nothing)
+        time.sleep(0.05)  # until every worker has said who it is
+        for cpu in sorted(allowed)[:2] * 2:
+            os.sched_setaffinity(0, {cpu})
+            driver.run(nothing)
+            os.sched_setaffinity(0, allowed)
+            off = {cpu} if threads <= len(allowed) else set()
+            for number in driver._pool._records[:, 2]:
+                assert os.sched_getaffinity(int(number)) == allowed - off
+    finally:
+        os.sched_setaffinity(0, allowed)
+        driver.close()
+
+
 def test_a_closed_driver_starts_again(kernels):
     driver = Driver(2)
     counts = np.zeros(4, np.int64)

@@ -5,7 +5,7 @@ import pytest
 
 from codegen import compile_graph
 from codegen.driver import get_num_threads, set_num_threads
-from codegen.inplace import owners, taken_places
+from codegen.inplace import Fitting, owners, taken_places
 from codegen.nest import Load, walk
 from ir import make
 from ir.graph import Graph
@@ -88,4 +88,4 @@ def test_places_are_handed_on():
 def test_nothing_is_taken_within_a_phase(program):
     """Without a barrier another thread may still read the operand."""
     nests = [plan.nest for plan in program.plans]
-    assert not taken_places(nests, [0] * len(nests), ())
+    assert not taken_places(Fitting(nests), [0] * len(nests), ())
