@@ -60,6 +60,7 @@ class _Entry:
     """The native driver's functions."""
 
     run: Callable[[int, int, int], None]
+    alert: Callable[[int], None]
     stop: Callable[[int], None]
     worker: int
 
@@ -72,6 +73,7 @@ def _entry() -> _Entry:
     pointer, i64 = ctypes.c_void_p, ctypes.c_int64
     return _Entry(
         run=ctypes.CFUNCTYPE(None, pointer, pointer, i64)(at["tf_run"]),
+        alert=ctypes.CFUNCTYPE(None, pointer)(at["tf_alert"]),
         stop=ctypes.CFUNCTYPE(None, pointer)(at["tf_stop"]),
         worker=at["tf_worker"],
     )
@@ -124,7 +126,8 @@ class Driver:
         self._lock = threading.Lock()
         self._pool: _Pool | None = None
         self._ending: weakref.finalize[[], Driver] | None = None
-        self._run = _entry().run
+        self._single = _Pool(1)
+        self._run, self._alert = _entry().run, _entry().alert
         _drivers.add(self)
 
     @property
@@ -132,22 +135,26 @@ class Driver:
         """How many threads share every launch."""
         return self._threads
 
-    def run(self, launches: Launches, threads: int = 0) -> None:
+    def run(self, launches: Launches, threads: int = 0, alone: bool = False) -> None:
         """Run the list; back when every thread has finished. The GIL is free meanwhile.
 
         The array, and every buffer it names, must live until then. A list that is for so many
-        ``threads`` is run on them, whatever the driver's number has become.
+        ``threads`` is run on them, whatever the driver's number has become; or by the caller
+        ``alone``.
         """
         if launches.dtype != _INT64 or launches.ndim != 2 or launches.shape[1] != FIELDS:
             given = f"{launches.dtype} {launches.shape}"
             raise ValueError(f"launches must be int64 (n, {FIELDS}), got {given}")
         if not launches.flags.c_contiguous:
             raise ValueError("launches must be C-contiguous")
-        self.run_at(launches.__array_interface__["data"][0], len(launches), threads)
+        self.run_at(launches.__array_interface__["data"][0], len(launches), threads, alone)
 
-    def run_at(self, address: int, count: int, threads: int = 0) -> None:
+    def run_at(self, address: int, count: int, threads: int = 0, alone: bool = False) -> None:
         """The same for ``count`` launches that lie at ``address``: nothing is checked."""
         with self._lock:
+            if alone:
+                self._run(self._single.control, address, count)
+                return
             if threads in (0, self._threads):
                 pool = self._pool or self._start()
                 self._run(pool.control, address, count)
@@ -157,6 +164,13 @@ class Driver:
                 self._run(passing.control, address, count)
             finally:
                 passing.stop()
+
+    def alert(self) -> None:
+        """Wake the workers for a run that is about to come: waking takes as long as Python's part
+        of a small step. Those that wait in vain sleep again."""
+        pool = self._pool
+        if pool is not None and pool.threads > 1:
+            self._alert(pool.control)
 
     def resize(self, threads: int) -> None:
         """Use another number of threads from the next run on."""

@@ -39,8 +39,9 @@ JOB = ("launches", "count", "threads", "spins", "stop", "allowed", "records", "c
 RECORD = 3  # words of a worker's record
 CPUS = 1024  # that a set of CPUs has bits for
 IMPATIENT = 16  # the fewest pauses before a sleep
+EARLY = 8  # times its limit a worker spins that was woken for a run to come
 CONTROL_BYTES = LINE * len(LINES)
-SYMBOLS = ("tf_run", "tf_worker", "tf_stop")
+SYMBOLS = ("tf_run", "tf_worker", "tf_alert", "tf_stop")
 
 
 def driver_text(triple: str) -> str:
@@ -52,6 +53,7 @@ def driver_text(triple: str) -> str:
     pause = "call void @llvm.x86.sse2.pause()" if x86 else "call void @llvm.aarch64.isb(i32 15)"
     declare = pause.replace("call", "declare").replace("i32 15", "i32 immarg")
     text = text.replace("@@impatient@@", str(IMPATIENT))
+    text = text.replace("@@early@@", str(-EARLY if linux else 0))  # elsewhere all sleep is short
     for name, offset in offsets.items():
         text = text.replace(f"@@{name}@@", offset)
     text = text.replace("@@pause@@", pause).replace("@@futex@@", "202" if x86 else "98")
@@ -61,21 +63,22 @@ def driver_text(triple: str) -> str:
 
 _WAIT = """
 ; Spin, then sleep, until *word differs from old; the new value. A wait that ends in sleep halves
-; the patience, another doubles it, up to the limit.
+; the patience, another doubles it, up to the limit. Who was woken before the word changes has been
+; told that it will, and spins on for longer.
 define internal i32 @await(ptr %word, i32 %old, ptr %sleepers, ptr %patience,
                            i64 %limit) nounwind {
 entry:
   %spins = load i64, ptr %patience, align 8
   br label %look
 look:
-  %turns = phi i64 [ 0, %entry ], [ %more, %again ], [ 0, %sleep ]
+  %turns = phi i64 [ 0, %entry ], [ %more, %again ], [ %early, %sleep ]
   %slept = phi i1 [ false, %entry ], [ %slept, %again ], [ true, %sleep ]
   %now = load atomic i32, ptr %word acquire, align 4
   %changed = icmp ne i32 %now, %old
   br i1 %changed, label %out, label %busy
 busy:
   %more = add i64 %turns, 1
-  %tired = icmp ugt i64 %more, %spins
+  %tired = icmp sgt i64 %more, %spins
   br i1 %tired, label %sleep, label %again
 again:
   @@pause@@
@@ -84,6 +87,7 @@ sleep:
   %s1 = atomicrmw add ptr %sleepers, i32 1 seq_cst
   call void @doze(ptr %word, i32 %old)
   %s2 = atomicrmw sub ptr %sleepers, i32 1 seq_cst
+  %early = mul i64 %limit, @@early@@
   br label %look
 out:
   %half = lshr i64 %spins, 1
@@ -307,6 +311,14 @@ done:
   br label %wait
 out:
   ret ptr null
+}
+
+; Wake the workers for a run that is about to come.
+define void @tf_alert(ptr %control) nounwind {
+  %generation = getelementptr i8, ptr %control, i64 @@generation@@
+  %idle = getelementptr i8, ptr %control, i64 @@idle@@
+  call void @rouse(ptr %generation, ptr %idle)
+  ret void
 }
 
 ; Ask every worker to return once its present run is over.

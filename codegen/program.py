@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen import memory
+from codegen.arena import size_in_bytes
 from codegen.arenas import Arenas
 from codegen.arguments import Arguments
 from codegen.driver import shared_driver
+from codegen.effort import NEAR, Efforts
 from codegen.kernels import Kernels
 from codegen.nest import Buffer
 from codegen.pages import ALIGN, shared_pages
@@ -71,6 +73,7 @@ class Binding:
     start: int  # their address
     table: npt.NDArray[np.int64]  # every kernel's argument pointers, a row for each thread
     threads: int  # that have arrays of their own; 0: none have
+    alone: bool  # too little work to share
     external: Mapping[int, Slots]  # what follows each input's address
     fresh: tuple[tuple[int, Slots], ...]  # what follows each output's address
     stops: tuple[int, ...]  # for each call-out how many launches come before it
@@ -109,6 +112,7 @@ class Program:
         self._arenas = Arenas(kernels, self.plans, ALIGN, report.tight)
         self._shapes = [_known_shape(buffer) for buffer in kernels.outputs]
         self._pages = shared_pages()
+        self._efforts = Efforts([plan.nest for plan in self.plans])
         self._largest = 0
         _programs.add(self)
         self.timings: Timings | None = None  # set: run kernel by kernel, each timed
@@ -130,9 +134,16 @@ class Program:
             elif self.kernels.calls:
                 self._run_between_calls(binding, inputs, results)
             else:
-                shared_driver().run_at(binding.start, len(binding.launches), binding.threads)
+                shared_driver().run_at(
+                    binding.start, len(binding.launches), binding.threads, binding.alone
+                )
             self._results.finish(inputs, results)
             return results
+
+    def alert(self) -> None:
+        """Wake the threads: a run is about to come, mostly like the last."""
+        if self._latest is None or not self._latest.alone:
+            shared_driver().alert()
 
     def memory_plan(self, inputs: Sequence[Array]) -> memory.Plan:
         """Where each intermediate lies for inputs of these shapes."""
@@ -205,10 +216,10 @@ class Program:
                 self._call_outs(binding, inputs, results, at)
                 outside += time.perf_counter() - started
             if at < len(turns):
-                alone = launches[at : at + 1].copy()
-                alone[:, 6] = 1  # not by turns with others
+                one = launches[at : at + 1].copy()
+                one[:, 6] = 1  # not by turns with others
                 started = time.perf_counter()
-                driver.run(alone, binding.threads)
+                driver.run(one, binding.threads, binding.alone)
                 seconds[turns[at][0]] += time.perf_counter() - started
         nothing = launches[:1].copy()
         nothing[:, 3:5], nothing[:, 6] = 0, 1  # no units, no barrier
@@ -223,14 +234,14 @@ class Program:
     def _run_between_calls(
         self, binding: Binding, inputs: Sequence[Array], results: Sequence[Array]
     ) -> None:
-        done = 0
+        done, run = 0, shared_driver().run
         for stop in dict.fromkeys(binding.stops):
             if stop > done:
-                shared_driver().run(binding.launches[done:stop], binding.threads)
+                run(binding.launches[done:stop], binding.threads, binding.alone)
             self._call_outs(binding, inputs, results, stop)
             done = stop
         if done < len(binding.launches):
-            shared_driver().run(binding.launches[done:], binding.threads)
+            run(binding.launches[done:], binding.threads, binding.alone)
 
     def _call_outs(
         self, binding: Binding, inputs: Sequence[Array], results: Sequence[Array], stop: int
@@ -296,6 +307,7 @@ class Program:
             launches.__array_interface__["data"][0],
             table.rows,
             threads,
+            self._alone(plan, launched.calls, env),
             external,
             fresh,
             stops,
@@ -306,6 +318,17 @@ class Program:
             shapes,
             nothing,
         )
+
+    def _alone(
+        self, plan: memory.Plan, launches: Sequence[tuple[int, int]], env: Mapping[str, int]
+    ) -> bool:
+        """Whether one thread is as fast as all."""
+        touched, outputs = plan.total, self.kernels.outputs
+        for buffer in (*self.kernels.inputs, *(outputs[at] for at in self._results.fresh)):
+            if touched > NEAR:
+                return False
+            touched += size_in_bytes(buffer, env)
+        return touched <= NEAR and self._efforts.little(launches, env)
 
 
 def _known_shape(buffer: Buffer) -> tuple[int, ...] | None:

@@ -72,7 +72,7 @@ def work_of(nest: Nest, env: Mapping[str, int]) -> Work:
             dtypes = {expr.body.dtype}
         else:
             continue
-        price += count * _price(expr)
+        price += count * price_of(expr)
         if any(is_float(dtype) for dtype in dtypes):
             flops += count
             doubles += count if F64 in dtypes else 0
@@ -91,7 +91,8 @@ def _added(total: Reduce) -> Conditions:
     return frozenset(body.conditions) if idle else frozenset()
 
 
-def _price(expr: Apply | Reduce) -> float:
+def price_of(expr: Apply | Reduce) -> float:
+    """One point's arithmetic in multiplications."""
     if isinstance(expr, Reduce):
         return 1.0
     if expr.op == "muladd":

@@ -69,6 +69,7 @@ class Step:
         self.keep_grads = keep_grads
         self._families: dict[Any, Family] = {}
         self._lock = threading.RLock()
+        self._alert: Callable[[], None] | None = None  # wakes who will run the program
         functools.update_wrapper(self, function, updated=())
         _steps.add(self)
 
@@ -93,6 +94,8 @@ class Step:
         if modes.trace is not None:
             return self.function(*args, **kwargs)
         with self._lock:
+            if self._alert is not None:
+                self._alert()
             call = take_apart(args, kwargs)
             if observers:
                 return self._observed(call)
@@ -231,6 +234,7 @@ class Step:
                 device=draft.device,
             )
             bound = bind(draft, program)
+            self._alert = getattr(program, "alert", None)
         except MemoryBudgetError as error:
             restore(saved)
             error.args = (message(user_location(), f"{self.name}: {error.rule}", error.hint),)

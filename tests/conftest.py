@@ -5,12 +5,13 @@ no test reads what an earlier run (or the user's own programs) left behind.
 """
 
 import atexit
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the stored sources")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared() -> Iterator[None]:
+    """Threads share the small programs of tests, too, which one thread would run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("codegen.effort"), "LITTLE", -1.0)
+        yield
 
 
 @pytest.fixture(scope="session")

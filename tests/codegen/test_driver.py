@@ -229,6 +229,57 @@ def test_ten_thousand_runs(kernels, threads):
     driver.close()
 
 
+def test_the_caller_alone_runs_every_unit(driver, kernels):
+    shares = np.full(7, -1, np.int64)
+    driver.run(Launches().add(kernels["share"], [shares], 7).array(), alone=True)
+    assert shares.tolist() == [7] + [-1] * 6
+
+
+def test_alerts_change_nothing(kernels):
+    """From another thread, at any time: before a run, in it, after it, and when all has ended."""
+    driver, ended = Driver(3), threading.Event()
+    counts = np.zeros(64, np.int64)
+    array = Launches().add(kernels["count"], [counts], 64).array()
+
+    def call():
+        while not ended.is_set():
+            driver.alert()
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    for i in range(2000):
+        driver.run(array)
+        if i % 100 == 0:
+            time.sleep(0.001)
+    driver.close()
+    ended.set()
+    caller.join()
+    driver.alert()
+    assert set(counts) == {2000}
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts switches in /proc")
+def test_an_alert_wakes_sleeping_workers():
+    driver = Driver(2)
+    driver.run(np.zeros((0, 8), np.int64))
+    time.sleep(0.05)
+    worker = int(driver._pool._records[0, 2])
+    before = switches(worker)
+    time.sleep(0.02)
+    assert switches(worker) == before
+    driver.alert()
+    time.sleep(0.05)
+    assert switches(worker) == before + 1  # back to sleep: nothing came
+    driver.close()
+
+
+def switches(thread):
+    """How often a native thread has gone to sleep."""
+    with open(f"/proc/self/task/{thread}/status") as status:
+        lines = dict(line.split(":", 1) for line in status)
+    return int(lines["voluntary_ctxt_switches"])
+
+
 def test_an_empty_list_is_run(driver):
     driver.run(np.zeros((0, 8), np.int64))
 

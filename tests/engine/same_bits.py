@@ -19,6 +19,7 @@ from weights import first_weights
 from workloads import batches, find
 
 import engine
+from codegen import effort
 from codegen.cache import shared_cache
 
 # batches of several blocks of sixteen lanes, the last one ragged, so that threads share unevenly
@@ -31,6 +32,7 @@ SMALL = {
     "gan": (17, {"latent": 16, "channels": (16, 8, 4)}),
 }
 THREADS, STEPS = (1, 2, 4), 3
+effort.LITTLE = -1.0  # threads share these small steps
 
 
 def digests(name: str) -> list[str]:
