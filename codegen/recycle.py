@@ -36,7 +36,7 @@ class Recycler:
             blocks = [b for b in self._blocks.get(at, []) if len(b) == size]
             self._blocks[at] = blocks
             # views are made under the lock, so that a block is never given out twice
-            for which in range(len(blocks)):
+            for which in reversed(range(len(blocks))):  # the latest may still be in a cache
                 if _holders(blocks, which) == _ALONE:
                     blocks.append(blocks.pop(which))
                     return blocks[-1].view(dtype).reshape(shape)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from codegen.index import Axis
-from codegen.nest import LANES
+from codegen.lanes import step_along
+from codegen.nest import LANES, Load
 from codegen.scatter import Scatter
 from codegen.vector.address import Env, Linear, Place, block_place
 from codegen.vector.builder import Builder, Value
@@ -56,7 +57,11 @@ class Push:
             self._each(rest, {**at, row: _at(i)}, self._clear)
             return carried
 
-        self.b.loop(begin, end, 1, [], clear)
+        if not rest and step_along(Load(self.root.buffer, self.root.index), row) == 1:
+            rest_begins = self._clear_blocks(at, begin, end)
+            self.b.loop(rest_begins, end, 1, [], clear)
+        else:
+            self.b.loop(begin, end, 1, [], clear)
         outer = [axis for axis in rest if axis in self.scatter.outer]
         inner = [axis for axis in rest if axis not in self.scatter.outer]
 
@@ -74,6 +79,23 @@ class Push:
             self.b.loop(Value("0", "i64"), times, 1, [], found)
 
         self._each([*outer, *self.scatter.values], at, value)
+
+    def _clear_blocks(self, at: Mapping[Axis, Place], begin: Value, end: Value) -> Value:
+        """Clear neighbours in whole vectors, as many as there are; where the rest begins."""
+        b, row = self.b, self.scatter.row
+        count = b.pure("sub i64 {0}, {1}", "i64", end, begin)
+        whole = b.pure(f"and i64 {{0}}, {-LANES}", "i64", count)
+        stop = b.pure("add i64 {0}, {1}", "i64", begin, whole)
+
+        def clear(i: Value, carried: list[Value]) -> list[Value]:
+            index = Linear(((i, 1),))
+            env = Env({**at, row: Place(index.plus(Linear(step=1)), index, Linear(step=1))})
+            zero = literal(0, self.root.buffer.dtype)
+            self.memory.store(self.root.buffer, self.root.index, env, zero, None)
+            return carried
+
+        b.loop(begin, stop, LANES, [], clear)
+        return stop
 
     def _row(self, places: Mapping[Axis, Place]) -> Value:
         """The row that the value at ``places`` is meant for."""

@@ -38,6 +38,22 @@ def test_values(assert_compiled, tokens, width, rows):
     assert_compiled(gradient_of_embedding(tokens, width, rows), arrays_for(tokens, width, rows))
 
 
+@pytest.mark.parametrize("extent", [1, 15, 16, 37, 160])
+@pytest.mark.parametrize("count", [1, 4])
+def test_rows_of_places_are_cleared_whole(assert_compiled, threads, extent, count):
+    """The gradient of a gather, along an axis whose places lie side by side; and of one row."""
+    threads(count)
+    rng = np.random.default_rng(4)
+    x = make.input_node(TensorType(F32, (5, 64)), "x")
+    index = make.input_node(TensorType(I64, (5, 64)), "index")
+    arrays = [rng.standard_normal((5, 64)).astype(np.float32), rng.integers(0, extent, (5, 64))]
+    assert_compiled(Graph((x, index), (make.put_along(x, index, 1, extent),)), arrays)
+    x = make.input_node(TensorType(F32, (64,)), "x")
+    index = make.input_node(TensorType(I64, (64,)), "index")
+    graph = Graph((x, index), (make.put_add(x, index, 0, extent),))
+    assert_compiled(graph, [array[0] for array in arrays])
+
+
 def test_it_is_known_as_a_push():
     _, plans = plan_kernels(gradient_of_embedding((40,), 8, 11), {}, ())
     assert [plan.scatter is not None for plan in plans] == [True]
