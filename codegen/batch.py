@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from codegen.nest import LANES
 from ir.graph import Graph, Node
 from ir.ops.contraction import free_axes
 
@@ -100,6 +101,8 @@ def _tag_indexing(node: Node, known: list[int | None]) -> int | None:
     axis, tag = node.attrs["axis"], known[0]
     if node.op.name in ("cumsum", "take_along", "put_along", "rank", "argsort"):
         found = {t for t in known if t is not None}
+        if node.op.name == "cumsum" and _along_rows(node):
+            return None
         return found.pop() if len(found) == 1 and axis not in found else None
     rank = node.inputs[1].type.rank
     if node.op.name == "take":
@@ -111,6 +114,12 @@ def _tag_indexing(node: Node, known: list[int | None]) -> int | None:
     if tag is None or axis <= tag < axis + rank:
         return None
     return tag if tag < axis else tag - rank + 1
+
+
+def _along_rows(node: Node) -> bool:
+    """Whether running sums fill lanes by themselves: neighbours in memory, sixteen or more."""
+    size = node.shape[-1]
+    return node.attrs["axis"] == node.type.rank - 1 and isinstance(size, int) and size >= LANES
 
 
 def _tag_movement(node: Node, tag: int) -> int | None:

@@ -11,6 +11,10 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 LANES = 16
+# Registers are chosen before it is known which will be kept in memory. Only a function with a frame
+# pointer can still move its stack to a multiple of 64 bytes then; without, every vector that is
+# kept crosses a cache line in half of all processes, and a kernel takes up to 1.8 times as long.
+ALIGNED = '"frame-pointer"="all"'
 
 
 @dataclass(frozen=True)
@@ -204,9 +208,8 @@ class Builder:
     def function(self, name: str) -> str:
         """The finished function."""
         self._at[0].end = "ret void"
-        lines = [
-            f"define void @{name}(ptr noalias %args, ptr noalias %dims, i64 %begin, i64 %end) {{"
-        ]
+        arguments = "ptr noalias %args, ptr noalias %dims, i64 %begin, i64 %end"
+        lines = [f"define void @{name}({arguments}) {ALIGNED} {{"]
         for block in self.blocks:
             lines.append(f"{block.label}:")
             lines += [f"  {line}" for line in (*block.lines, block.end)]
