@@ -137,8 +137,12 @@ def draw(panels: dict[str, Any], cold: list[tuple[int, float]], out: Path) -> No
         for at, title in ((1, "tracefuse"), (2, "PyTorch eager")):
             place.loglog(sizes, [1e3 * row[at] for row in rows], "o-", label=title)
         place.set(xlabel=name, title=f"a step against {name}", ylabel="ms")
+        place.set_xticks(sizes, [str(size) for size in sizes], minor=False)
+        place.set_xticks([], minor=True)
         place.legend()
     places[3].loglog([d for d, _ in cold], [s for _, s in cold], "o-")
+    places[3].set_xticks([d for d, _ in cold], [str(d) for d, _ in cold], minor=False)
+    places[3].set_xticks([], minor=True)
     places[3].set(xlabel="depth", title="the first call, nothing cached", ylabel="s")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=80, bbox_inches="tight")
