@@ -258,28 +258,6 @@ def test_alerts_change_nothing(kernels):
     assert set(counts) == {2000}
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts switches in /proc")
-def test_an_alert_wakes_sleeping_workers():
-    driver = Driver(2)
-    driver.run(np.zeros((0, 8), np.int64))
-    time.sleep(0.05)
-    worker = int(driver._pool._records[0, 2])
-    before = switches(worker)
-    time.sleep(0.02)
-    assert switches(worker) == before
-    driver.alert()
-    time.sleep(0.05)
-    assert switches(worker) == before + 1  # back to sleep: nothing came
-    driver.close()
-
-
-def switches(thread):
-    """How often a native thread has gone to sleep."""
-    with open(f"/proc/self/task/{thread}/status") as status:
-        lines = dict(line.split(":", 1) for line in status)
-    return int(lines["voluntary_ctxt_switches"])
-
-
 def test_an_empty_list_is_run(driver):
     driver.run(np.zeros((0, 8), np.int64))
 

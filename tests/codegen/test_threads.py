@@ -34,6 +34,28 @@ def test_workers_keep_off_the_cpu_that_calls(threads):
         driver.close()
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts switches in /proc")
+def test_an_alert_wakes_sleeping_workers():
+    driver = Driver(2)
+    driver.run(np.zeros((0, 8), np.int64))
+    time.sleep(0.05)
+    worker = int(driver._pool._records[0, 2])
+    before = switches(worker)
+    time.sleep(0.02)
+    assert switches(worker) == before
+    driver.alert()
+    time.sleep(0.05)
+    assert switches(worker) == before + 1  # back to sleep: nothing came
+    driver.close()
+
+
+def switches(thread):
+    """How often a native thread has gone to sleep."""
+    with open(f"/proc/self/task/{thread}/status") as status:
+        lines = dict(line.split(":", 1) for line in status)
+    return int(lines["voluntary_ctxt_switches"])
+
+
 def test_thread_counts(monkeypatch):
     monkeypatch.setenv("TRACEFUSE_NUM_THREADS", "3")
     assert default_threads() == 3
