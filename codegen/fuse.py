@@ -202,6 +202,7 @@ class Fusion:
             size > SMALL_WINDOW
             or tuple(node.attrs["axes"]) != tuple(last)
             or all(core.op.name not in ("dot", "fold") for core in cluster.core)
+            or any(joins_tiles(core) for core in cluster.core)
             or not self._same_group(cluster, node)
             or not self._only_pooled(cluster, window)
         ):
@@ -211,7 +212,7 @@ class Fusion:
             del self.member[old]
         cluster.members = {}
         cluster.axes = tuple(Axis(f"i{at}", size) for at, size in enumerate(node.shape))
-        cluster.shape = node.shape
+        cluster.shape, cluster.phases = node.shape, {}
         cluster.core = [node]
         self._add(cluster, node, tuple(a if a.extent != 1 else None for a in cluster.axes))
         return True

@@ -18,7 +18,7 @@ from ir import make
 from ir.graph import Graph, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes
 
-MOST_WASTE = 1.5  # taps on zeros, against taps on elements alone
+MOST_WASTE = 1.3  # taps on zeros, against taps on elements alone
 
 
 def with_halos(graph: Graph) -> Graph:

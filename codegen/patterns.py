@@ -73,9 +73,9 @@ def joins_tiles(node: Node) -> bool:
     """Whether ``node`` puts transformed tiles side by side (a fold of mixed values)."""
     if node.op.name != "fold" or overlaps(node):
         return False
-    (source,) = node.inputs
-    while source.op.name == "transpose":
-        (source,) = source.inputs
+    source = node.inputs[0]
+    while source.op.name in ("transpose", "add", "pad"):  # tiles that overlap are added up
+        source = source.inputs[0]
     return source.op.name == "mix"
 
 

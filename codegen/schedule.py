@@ -22,7 +22,7 @@ from codegen.traffic import loop_order
 UNROLL_LIMIT = 7  # a reduction axis up to this long is unrolled (a convolution's kernel width)
 MOST_POINTS = 24  # of a register tile that covers whole axes
 MATRIX_AXES = 2  # of a product of matrices: no windows, whose patches decide about the order
-MOST_MIXED = 8  # rows of a small matrix that are computed together
+MOST_MIXED = 9  # rows of a small matrix that are computed together
 MUCH = 1 << 18  # points of a kernel that are worth a barrier around it
 
 

@@ -12,7 +12,10 @@ from fractions import Fraction
 from functools import cache
 from math import prod
 
-POINTS = (0, 1, -1, 2, Fraction(-1, 2))  # and infinity; 2 and -2 would round twice as much
+# 0, 1, -1, and what rounds least of small fractions; opposite ones share the work of a transform
+_FEW = (0, 1, -1, 2, Fraction(-1, 2), Fraction(1, 2), -2)
+_MANY = (0, 1, -1, Fraction(4, 3), Fraction(-4, 3), Fraction(2, 5), Fraction(-2, 5), -3)
+MOST = len(_MANY) + 1  # points, with infinity
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -31,7 +34,7 @@ class Transforms:
 def transforms(m: int, r: int) -> Transforms:
     """The matrices of Toom and Cook's algorithm; the last point is infinity."""
     n = m + r - 1
-    points = [Fraction(p) for p in POINTS[: n - 1]]
+    points = [Fraction(p) for p in (_FEW[: n - 1] if n <= len(_FEW) + 1 else _MANY)]
     others = [[q for q in points if q != p] for p in points]
     interpolate = [[*(p**i for p in points), Fraction(i == m - 1)] for i in range(m)]
     taps = [

@@ -13,22 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 
 from codegen.patterns import contraction_of, crop_of
-from codegen.toom_cook import Matrix, transforms
+from codegen.tiles import Pads, convolved, correlated, spread_along
 from ir import make
 from ir.dims import Size
-from ir.graph import Graph, Location, Node, rebuild, with_inputs
+from ir.graph import Graph, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes
-from ir.types import F32
 
-TAPS = (2, 3)  # sides of the kernels that are computed so
-RESULTS = (4, 3, 2)  # of a tile, along each axis
-FEWEST_ROWS = 8  # of a batch: tiles are computed with the batch in the lanes
 UNEVEN = 2.0  # how much slower direct sums are where phases differ in their number of taps
-GAIN = 1.4  # of the estimate, below which the direct sum stays
-MIXING = 8.0  # multiply-adds that making and storing one element of a transformed tile is worth
 
 
 def with_winograd(graph: Graph) -> Graph:
@@ -41,7 +35,7 @@ def with_winograd(graph: Graph) -> Graph:
             if dot is not None:
                 folds[crop_of(node, users, graph.outputs) or node] = dot
     inner = set(folds.values())
-    pads: _Pads = {}
+    pads: Pads = {}
 
     def replace(node: Node, inputs: tuple[Node, ...]) -> Node:
         new = with_inputs(node, inputs)
@@ -58,7 +52,7 @@ def with_winograd(graph: Graph) -> Graph:
 # -- what is replaced -------------------------------------------------------------------------
 
 
-def _forward(dot: Node, pads: _Pads) -> Node | None:
+def _forward(dot: Node, pads: Pads) -> Node | None:
     """A convolution: channels and taps are contracted, one axis of the weights is not."""
     contract = dot.attrs["contract"]
     for side in (0, 1):
@@ -76,7 +70,7 @@ def _forward(dot: Node, pads: _Pads) -> Node | None:
         w = make.transpose(weight, (partner[channel[0]], kept, partner[4], partner[5]))
         if images.stride > 1:
             x, w = _phases_of_images(x, images), _phases_of_taps(w, images.stride)
-        y = _convolved(x, w, False, dot.loc, pads)
+        y = convolved(x, w, False, dot.loc, pads)
         if y is None:
             return None
         place = {batch: 0, images.axes[0]: 2, images.axes[1]: 3}
@@ -85,7 +79,7 @@ def _forward(dot: Node, pads: _Pads) -> Node | None:
     return None
 
 
-def _data_gradient(node: Node, pads: _Pads) -> Node | None:
+def _data_gradient(node: Node, pads: Pads) -> Node | None:
     """A fold of a dot, or its crop: a convolution with the taps the other way round."""
     fold = node.inputs[0] if node.op.name == "slice" else node
     attrs, (inner,) = fold.attrs, fold.inputs
@@ -129,7 +123,7 @@ def _data_gradient(node: Node, pads: _Pads) -> Node | None:
 
 
 def _spread_out(
-    x: Node, w: Node, fold: Node, kept: Sequence[tuple[Size, Size]], pads: _Pads
+    x: Node, w: Node, fold: Node, kept: Sequence[tuple[Size, Size]], pads: Pads
 ) -> Node | None:
     """What ``fold`` adds up of images [N, K, h, w] by taps [K, C, size, size], the part ``kept``.
 
@@ -147,16 +141,18 @@ def _spread_out(
         edges.append((low, ceil((stop - start) / s) + r + s - 2 - images - low))
     if any(edge < 0 for pair in edges for edge in pair):
         return None
+    if s == 1 and size >= 4:
+        return spread_along(x, w, kept, fold.loc, pads)
     (low0, high0), (low1, high1) = edges
     x = make.pad(x, (0, 0, low0, low1), (0, 0, high0, high1))
     if s == 1:
-        return _convolved(x, w, True, fold.loc, pads)
+        return convolved(x, w, True, fold.loc, pads)
     x = make.transpose(make.window(x, (2, 3), (s, s), (1, 1), (1, 1)), (4, 5, 0, 1, 2, 3))
     w = make.pad(w, (0,) * 4, (0, 0, s * r - size, s * r - size))
     w = make.reshape(w, (*w.shape[:2], r, s, r, s))
     w = make.flip(make.transpose(w, (3, 5, 0, 1, 2, 4)), (0, 1))
     taps = (size / s) ** 2 * (UNEVEN if size % s else 1.0)
-    y = _convolved(x, w, True, fold.loc, pads, taps)
+    y = convolved(x, w, True, fold.loc, pads, taps)
     if y is None:
         return None
     y = make.transpose(y, (2, 3, 4, 0, 5, 1))
@@ -165,7 +161,7 @@ def _spread_out(
     return make.slice(y, (0,) * 4, (*y.shape[:2], *sizes), (1,) * 4)
 
 
-def _weight_gradient(dot: Node, pads: _Pads) -> Node | None:
+def _weight_gradient(dot: Node, pads: Pads) -> Node | None:
     """A dot over images and places of what the convolution read and of its result's gradient."""
     contract = dot.attrs["contract"]
     for side in (0, 1):
@@ -184,7 +180,7 @@ def _weight_gradient(dot: Node, pads: _Pads) -> Node | None:
         s, r = images.stride, images.size // images.stride
         if s > 1:
             x = _phases_of_images(x, images)
-        w = _correlated(x, g, r, dot.loc, pads)  # [r, r, K, C], of every phase
+        w = correlated(x, g, r, dot.loc, pads)  # [r, r, K, C], of every phase
         if w is None:
             return None
         if s > 1:
@@ -251,133 +247,3 @@ def _phases_of_taps(w: Node, s: int) -> Node:
     w = make.reshape(w, (channels, results, size // s, s, size // s, s))
     w = make.transpose(w, (3, 5, 0, 1, 2, 4))
     return make.reshape(w, (s * s * channels, results, size // s, size // s))
-
-
-# -- what replaces it -------------------------------------------------------------------------
-
-_Pads = dict[tuple[Node, tuple[int, ...], tuple[int, ...]], Node]
-
-
-def _convolved(
-    x: Node,
-    w: Node,
-    turned: bool,
-    loc: Location | None,
-    pads: _Pads,
-    direct: float | None = None,
-) -> Node | None:
-    """[..., N, C, H, W] by taps [..., C, K, r, r], ``turned`` or not, for every place of the axes
-    before: [..., N, K, H - r + 1, W - r + 1]. None where that gains nothing over ``direct``
-    products for each result and channel (``r * r`` if not told).
-    """
-    r, many = int(w.shape[-1]), x.type.rank - 4
-    sizes = [int(size) - r + 1 for size in x.shape[-2:]]
-    channels = int(x.shape[many + 1]), int(w.shape[many + 1])
-    m = _best(x, sizes, channels, r, direct)
-    if m is None:
-        return None
-    with_ = transforms(m, r)
-    taps = tuple(row[::-1] for row in with_.taps) if turned else with_.taps
-    tiles = _tiles(x, m, r, sizes, loc, pads, channels_last=True)
-    front, end = tuple(range(many)), many + 2
-    w = make.transpose(w, (end, end + 1, *front, many, many + 1))
-    points = _mixed(w, taps, loc)  # [n, n, ..., C, K]
-    both = tuple(range(end))
-    products = _at(make.dot(tiles, points, ((end + 3,), (end,)), (both, both)), loc)
-    y = _mixed(products, with_.interpolate, loc)  # [m, m, ..., N, rows, columns, K]
-    y = make.transpose(y, (*(axis + 2 for axis in front), end, end + 3, end + 1, end + 2, 0, 1))
-    extent = [int(size) * m for size in y.shape[end : end + 2]]
-    y = make.fold(_at(y, loc), (end, end + 1), (m, m), (m, m), (1, 1), extent)
-    shape = (*y.shape[:end], *sizes)
-    return _at(make.slice(_at(y, loc), (0,) * len(shape), shape, (1,) * len(shape)), loc)
-
-
-def _correlated(x: Node, g: Node, r: int, loc: Location | None, pads: _Pads) -> Node | None:
-    """Images [N, C, H, W] and gradients [N, K, H - r + 1, W - r + 1]: [r, r, K, C]; or None."""
-    sizes = [int(size) for size in g.shape[2:]]
-    channels = int(x.shape[1]), int(g.shape[1])
-    m = _best(x, sizes, channels, r)
-    if m is None or [int(size) - r + 1 for size in x.shape[2:]] != sizes:
-        return None
-    with_ = transforms(r, m)
-    tiles = _tiles(x, m, r, sizes, loc, pads)
-    more = [-size % m for size in sizes]
-    g = _padded(g, (0, 0, *more), pads)
-    g = make.window(g, (2, 3), (m, m), (m, m), (1, 1))
-    grads = _mixed(make.transpose(g, (4, 5, 0, 1, 2, 3)), with_.taps, loc)
-    products = make.dot(grads, tiles, ((2, 4, 5), (2, 4, 5)), ((0, 1), (0, 1)))
-    return _mixed(_at(products, loc), with_.interpolate, loc)
-
-
-def _tiles(
-    x: Node,
-    m: int,
-    r: int,
-    sizes: Sequence[int],
-    loc: Location | None,
-    pads: _Pads,
-    channels_last: bool = False,
-) -> Node:
-    """Overlapping tiles of [..., N, C, H, W], transformed: [n, n, ..., N, C, rows, columns] for
-    ``n = m + r - 1``; or the channels last.
-
-    Sums over channels want their neighbours close. Sums over tiles want each channel's tiles in one
-    piece: pieces a power of two apart meet in the same few places of the first cache.
-    """
-    n, many = m + r - 1, x.type.rank - 4
-    rows = many + 2
-    x = _padded(x, (*(0,) * rows, *(-size % m for size in sizes)), pads)
-    tiles = _at(make.window(x, (rows, rows + 1), (n, n), (m, m), (1, 1)), loc)
-    end = (rows, rows + 1, many + 1) if channels_last else (many + 1, rows, rows + 1)
-    order = (rows + 2, rows + 3, *range(many), many, *end)
-    return _mixed(_at(make.transpose(tiles, order), loc), transforms(m, r).tile, loc)
-
-
-def _mixed(x: Node, rows: Matrix, loc: Location | None, at: int = 0) -> Node:
-    """The first two axes of ``x`` by ``rows``."""
-    return _at(make.mix(_at(make.mix(x, at, rows), loc), at + 1, rows), loc)
-
-
-def _padded(x: Node, high: tuple[int, ...], pads: _Pads) -> Node:
-    """``x`` with zeros after it; of a padded array the same node for every reader."""
-    if not any(high):
-        return x
-    low: tuple[int, ...] = (0,) * x.type.rank
-    perm = tuple(range(x.type.rank))
-    source = x
-    if source.op.name == "transpose":
-        perm, source = source.attrs["perm"], source.inputs[0]
-    inner = [0] * len(perm)
-    for at, axis in enumerate(perm):
-        inner[axis] = high[at]
-    if source.op.name == "pad" and source.attrs["value"] == 0 and not any(source.attrs["interior"]):
-        low = source.attrs["low"]
-        inner = [a + b for a, b in zip(source.attrs["high"], inner, strict=True)]
-        (source,) = source.inputs
-    key = (source, tuple(low), tuple(inner))
-    if key not in pads:
-        pads[key] = _at(make.pad(source, low, inner), x.loc)
-    return make.transpose(pads[key], perm)
-
-
-def _best(
-    x: Node, sizes: Sequence[int], channels: tuple[int, int], r: int, taps: float | None = None
-) -> int | None:
-    """How many results a tile should have along each axis; None where direct sums are as good."""
-    rows = x.shape[-4]
-    small = isinstance(rows, int) and rows < FEWEST_ROWS
-    if r not in TAPS or small or x.dtype != F32 or 0 in (*x.shape, *channels):
-        return None
-    direct = prod(sizes) * (taps or r * r) * prod(channels)
-    costs = {
-        m: prod(ceil(size / m) for size in sizes)
-        * (m + r - 1) ** 2
-        * (prod(channels) + MIXING * sum(channels))
-        for m in RESULTS
-    }
-    best = min(costs, key=lambda m: costs[m])
-    return best if direct > GAIN * costs[best] else None
-
-
-def _at(node: Node, loc: Location | None) -> Node:
-    return Node(node.op, node.inputs, node.attrs, node.type, loc)

@@ -1,0 +1,330 @@
+"""Images and taps in, their convolution by way of tiles out, where that takes less.
+
+A tile is square where the kernel is small: its transforms along both axes save the square of what
+one saves. They cost more with every tap, and round more; larger kernels have tiles along one axis,
+and add up what the taps of the other make of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import TypeAlias
+
+from codegen.toom_cook import Matrix, transforms
+from ir import make
+from ir.dims import Size
+from ir.graph import Location, Node
+from ir.types import F32
+
+SQUARE = {2: (4, 3, 2), 3: (4, 3, 2)}  # taps along each axis: how many results a tile may have
+ALONG = {4: (6, 5, 4, 3), 5: (5, 4, 3, 2), 6: (4, 3, 2), 7: (3, 2)}  # the same of tiles along one axis
+FEWEST_ROWS = 8  # of a batch: tiles are computed with the batch in the lanes
+GAIN = 1.4  # of the estimate, below which the direct sum stays
+MIXING = 8.0  # multiply-adds that making and storing one element of a transformed tile is worth
+
+Pads: TypeAlias = dict[tuple[Node, tuple[int, ...], tuple[int, ...]], Node]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Tiles of ``m`` results by ``r`` taps: square, or along rows or columns."""
+
+    m: int
+    r: int
+    square: bool
+    rows: bool = False
+
+    @property
+    def n(self) -> int:
+        return self.m + self.r - 1
+
+
+def convolved(
+    x: Node,
+    w: Node,
+    turned: bool,
+    loc: Location | None,
+    pads: Pads,
+    direct: float | None = None,
+) -> Node | None:
+    """[..., N, C, H, W] by taps [..., C, K, r, r], ``turned`` or not, for every place of the axes
+    before: [..., N, K, H - r + 1, W - r + 1]. None where that gains nothing over ``direct``
+    products for each result and channel (``r * r`` if not told).
+    """
+    r, many = int(w.shape[-1]), x.type.rank - 4
+    sizes = [int(size) - r + 1 for size in x.shape[-2:]]
+    way = _best(x, sizes, (int(x.shape[many + 1]), int(w.shape[many + 1])), r, direct)
+    if way is None:
+        return None
+    if way.square:
+        return _convolved_square(x, w, turned, way, sizes, loc, pads)
+    if way.rows:
+        y = _convolved_along(_swapped(x), _swapped(w), turned, way, sizes[::-1], loc, pads)
+        return _swapped(y)
+    return _convolved_along(x, w, turned, way, sizes, loc, pads)
+
+
+def correlated(x: Node, g: Node, r: int, loc: Location | None, pads: Pads) -> Node | None:
+    """Images [N, C, H, W] and gradients [N, K, H - r + 1, W - r + 1]: [r, r, K, C]; or None."""
+    sizes = [int(size) for size in g.shape[2:]]
+    way = _best(x, sizes, (int(x.shape[1]), int(g.shape[1])), r)
+    if way is None or [int(size) - r + 1 for size in x.shape[2:]] != sizes:
+        return None
+    if way.square:
+        return _correlated_square(x, g, way, sizes, loc, pads)
+    if way.rows:
+        w = _correlated_along(_swapped(x), _swapped(g), way, sizes[::-1], loc, pads)
+        return make.transpose(w, (1, 0, 2, 3))
+    return _correlated_along(x, g, way, sizes, loc, pads)
+
+
+# -- square tiles -----------------------------------------------------------------------------
+
+
+def _convolved_square(
+    x: Node,
+    w: Node,
+    turned: bool,
+    way: _Way,
+    sizes: Sequence[int],
+    loc: Location | None,
+    pads: Pads,
+) -> Node:
+    m, many = way.m, x.type.rank - 4
+    with_ = transforms(m, way.r)
+    taps = _turned(with_.taps) if turned else with_.taps
+    tiles = _square_tiles(x, way, sizes, loc, pads, channels_last=True)
+    front, end = tuple(range(many)), many + 2
+    w = make.transpose(w, (end, end + 1, *front, many, many + 1))
+    points = _mixed(w, taps, loc)  # [n, n, ..., C, K]
+    both = tuple(range(end))
+    products = _at(make.dot(tiles, points, ((end + 3,), (end,)), (both, both)), loc)
+    y = _mixed(products, with_.interpolate, loc)  # [m, m, ..., N, rows, columns, K]
+    y = make.transpose(y, (*(axis + 2 for axis in front), end, end + 3, end + 1, end + 2, 0, 1))
+    extent = [int(size) * m for size in y.shape[end : end + 2]]
+    y = make.fold(_at(y, loc), (end, end + 1), (m, m), (m, m), (1, 1), extent)
+    return _cropped(y, sizes, loc)
+
+
+def _correlated_square(
+    x: Node, g: Node, way: _Way, sizes: Sequence[int], loc: Location | None, pads: Pads
+) -> Node:
+    m = way.m
+    with_ = transforms(way.r, m)
+    tiles = _square_tiles(x, way, sizes, loc, pads)
+    g = _padded(g, (0, 0, *(-size % m for size in sizes)), pads)
+    g = make.window(g, (2, 3), (m, m), (m, m), (1, 1))
+    grads = _mixed(make.transpose(g, (4, 5, 0, 1, 2, 3)), with_.taps, loc)
+    products = make.dot(grads, tiles, ((2, 4, 5), (2, 4, 5)), ((0, 1), (0, 1)))
+    return _mixed(_at(products, loc), with_.interpolate, loc)
+
+
+def _square_tiles(
+    x: Node,
+    way: _Way,
+    sizes: Sequence[int],
+    loc: Location | None,
+    pads: Pads,
+    channels_last: bool = False,
+) -> Node:
+    """Overlapping tiles of [..., N, C, H, W], transformed: [n, n, ..., N, C, rows, columns]; or the
+    channels last.
+
+    Sums over channels want their neighbours close. Sums over tiles want each channel's tiles in one
+    piece: pieces a power of two apart meet in the same few places of the first cache.
+    """
+    m, n, many = way.m, way.n, x.type.rank - 4
+    rows = many + 2
+    x = _padded(x, (*(0,) * rows, *(-size % m for size in sizes)), pads)
+    tiles = _at(make.window(x, (rows, rows + 1), (n, n), (m, m), (1, 1)), loc)
+    end = (rows, rows + 1, many + 1) if channels_last else (many + 1, rows, rows + 1)
+    order = (rows + 2, rows + 3, *range(many), many, *end)
+    return _mixed(_at(make.transpose(tiles, order), loc), transforms(m, way.r).tile, loc)
+
+
+def _mixed(x: Node, rows: Matrix, loc: Location | None) -> Node:
+    """The first two axes of ``x`` by ``rows``."""
+    return _at(make.mix(_at(make.mix(x, 0, rows), loc), 1, rows), loc)
+
+
+# -- tiles along one axis: the columns ----------------------------------------------------------
+
+
+def _convolved_along(
+    x: Node,
+    w: Node,
+    turned: bool,
+    way: _Way,
+    sizes: Sequence[int],
+    loc: Location | None,
+    pads: Pads,
+) -> Node:
+    m, many = way.m, x.type.rank - 4
+    with_ = transforms(m, way.r)
+    front, end = tuple(range(many)), many + 2
+    tiles = _tiles_along(x, way, sizes, loc, pads, channels_last=True)  # [n, ..., N, H, columns, C]
+    tiles = make.window(tiles, (end,), (way.r,), (1,), (1,))
+    w = make.transpose(w, (end + 1, end, *front, many, many + 1))
+    if turned:
+        w = make.flip(w, (0, 1))
+    points = _at(make.mix(w, 0, with_.taps), loc)  # [n, r, ..., C, K]
+    contract = ((end + 2, end + 3), (end, 1))
+    batch = (tuple(range(many + 1)), (0, *(axis + 2 for axis in front)))
+    products = _at(make.dot(tiles, points, contract, batch), loc)
+    y = _at(make.mix(products, 0, with_.interpolate), loc)  # [m, ..., N, rows, columns, K]
+    y = make.transpose(y, (*(axis + 1 for axis in front), many + 1, end + 2, end, end + 1, 0))
+    y = make.fold(_at(y, loc), (end + 1,), (m,), (m,), (1,), [int(y.shape[end + 1]) * m])
+    return _cropped(y, sizes, loc)
+
+
+def spread_along(
+    x: Node,
+    w: Node,
+    kept: Sequence[tuple[int, int]],
+    loc: Location | None,
+    pads: Pads,
+) -> Node | None:
+    """What images [N, K, h, w] by taps [K, C, r, r] add up to at the places ``kept`` of
+    [N, C, h + r - 1, w + r - 1]; None where direct sums are as good."""
+    r = int(w.shape[-1])
+    sizes = [int(size) for size in x.shape[2:]]
+    m = 5
+    n, with_ = m + r - 1, transforms(m, r)
+    x = _padded(x, (0, 0, 0, -sizes[1] % m), pads)
+    x = make.transpose(make.window(x, (3,), (m,), (m,), (1,)), (4, 0, 2, 3, 1))
+    tiles = _at(make.mix(x, 0, _across(with_.interpolate)), loc)  # [n, N, h, columns, K]
+    points = _at(make.mix(make.transpose(w, (3, 2, 0, 1)), 0, with_.taps), loc)  # [n, r, K, C]
+    products = _at(make.dot(tiles, points, ((4,), (2,)), ((0,), (0,))), loc)
+    y = make.transpose(products, (0, 1, 2, 3, 5, 4))
+    y = _at(make.fold(y, (2,), (r,), (1,), (1,), [sizes[0] + r - 1]), loc)
+    (low, high), (left, right) = kept
+    y = _at(make.slice(y, (0, 0, low, 0, 0), (*y.shape[:2], high, *y.shape[3:]), (1,) * 5), loc)
+    y = _overlapped(y, _across(with_.tile), m, loc)  # [m, N, rows, columns + 1, C]
+    y = make.transpose(y, (1, 4, 2, 3, 0))
+    y = make.fold(_at(y, loc), (3,), (m,), (m,), (1,), [int(y.shape[3]) * m])
+    return _at(make.slice(_at(y, loc), (0, 0, 0, left), (*y.shape[:3], right), (1,) * 4), loc)
+
+
+def _overlapped(y: Node, rows: Matrix, m: int, loc: Location | None) -> Node:
+    """Tiles that are ``rows`` of ``y``, ``m`` apart along axis 3 and as long as two at most, added
+    up: ``m`` rows, and one more place along axis 3."""
+    empty = ((0.0,) * len(rows[0]),) * (2 * m - len(rows))
+    first = _at(make.mix(y, 0, rows[:m]), loc)
+    second = _at(make.mix(y, 0, (*rows[m:], *empty)), loc)
+    none, one = (0,) * 5, (0, 0, 0, 1, 0)
+    return make.add(make.pad(first, none, one), make.pad(second, one, none))
+
+
+def _across(rows: Matrix) -> Matrix:
+    return tuple(zip(*rows, strict=True))
+
+
+def _correlated_along(
+    x: Node, g: Node, way: _Way, sizes: Sequence[int], loc: Location | None, pads: Pads
+) -> Node:
+    m = way.m
+    with_ = transforms(way.r, m)
+    tiles = _tiles_along(x, way, sizes, loc, pads)  # [n, N, C, H, columns]
+    tiles = make.window(tiles, (3,), (way.r,), (1,), (1,))
+    g = _padded(g, (0, 0, 0, -sizes[1] % m), pads)
+    g = make.transpose(make.window(g, (3,), (m,), (m,), (1,)), (4, 0, 1, 2, 3))
+    grads = _at(make.mix(g, 0, with_.taps), loc)
+    products = make.dot(grads, tiles, ((1, 3, 4), (1, 3, 4)), ((0,), (0,)))  # [n, K, C, r]
+    w = _at(make.mix(_at(products, loc), 0, with_.interpolate), loc)
+    return make.transpose(w, (3, 0, 1, 2))
+
+
+def _tiles_along(
+    x: Node,
+    way: _Way,
+    sizes: Sequence[int],
+    loc: Location | None,
+    pads: Pads,
+    channels_last: bool = False,
+) -> Node:
+    """Tiles of [..., N, C, H, W] along the columns, transformed: [n, ..., N, C, H, columns]; or the
+    channels last."""
+    m, many = way.m, x.type.rank - 4
+    rows = many + 2
+    x = _padded(x, (*(0,) * (rows + 1), -sizes[1] % m), pads)
+    tiles = _at(make.window(x, (rows + 1,), (way.n,), (m,), (1,)), loc)
+    end = (rows, rows + 1, many + 1) if channels_last else (many + 1, rows, rows + 1)
+    tiles = _at(make.transpose(tiles, (rows + 2, *range(many), many, *end)), loc)
+    return _at(make.mix(tiles, 0, transforms(m, way.r).tile), loc)
+
+
+# -- both -------------------------------------------------------------------------------------
+
+
+def _best(
+    x: Node, sizes: Sequence[int], channels: tuple[int, int], r: int, taps: float | None = None
+) -> _Way | None:
+    """The tiles that cost least; None where direct sums are as good."""
+    images = x.shape[-4]
+    small = isinstance(images, int) and images < FEWEST_ROWS
+    if small or x.dtype != F32 or 0 in (*x.shape, *channels):
+        return None
+    costs = {way: _cost(way, sizes, channels) for way in _ways(r)}
+    best = min(costs, key=lambda way: costs[way], default=None)
+    direct = prod(sizes) * (taps or r * r) * prod(channels)
+    return best if best is not None and direct > GAIN * costs[best] else None
+
+
+def _ways(r: int) -> list[_Way]:
+    square = [_Way(m, r, True) for m in SQUARE.get(r, ())]
+    return square + [_Way(m, r, False, rows) for m in ALONG.get(r, ()) for rows in (False, True)]
+
+
+def _cost(way: _Way, sizes: Sequence[int], channels: tuple[int, int]) -> float:
+    """Multiply-adds of the products, and what making and storing the tiles is worth."""
+    m, n = way.m, way.n
+    if way.square:
+        tiles = prod(ceil(size / m) for size in sizes) * n * n
+        return tiles * (prod(channels) + MIXING * sum(channels))
+    across, along = sizes if not way.rows else sizes[::-1]
+    images, results = channels
+    products = across * (way.r * prod(channels) + MIXING * results)
+    return ceil(along / m) * n * (products + (across + way.r - 1) * MIXING * images)
+
+
+def _turned(rows: Matrix) -> Matrix:
+    return tuple(row[::-1] for row in rows)
+
+
+def _swapped(x: Node) -> Node:
+    """``x`` with its last two axes the other way round."""
+    rank = x.type.rank
+    return make.transpose(x, (*range(rank - 2), rank - 1, rank - 2))
+
+
+def _cropped(y: Node, sizes: Sequence[Size], loc: Location | None) -> Node:
+    shape = (*y.shape[:-2], *sizes)
+    return _at(make.slice(_at(y, loc), (0,) * len(shape), shape, (1,) * len(shape)), loc)
+
+
+def _padded(x: Node, high: tuple[int, ...], pads: Pads) -> Node:
+    """``x`` with zeros after it; of a padded array the same node for every reader."""
+    if not any(high):
+        return x
+    low: tuple[int, ...] = (0,) * x.type.rank
+    perm = tuple(range(x.type.rank))
+    source = x
+    if source.op.name == "transpose":
+        perm, source = source.attrs["perm"], source.inputs[0]
+    inner = [0] * len(perm)
+    for at, axis in enumerate(perm):
+        inner[axis] = high[at]
+    if source.op.name == "pad" and source.attrs["value"] == 0 and not any(source.attrs["interior"]):
+        low = source.attrs["low"]
+        inner = [a + b for a, b in zip(source.attrs["high"], inner, strict=True)]
+        (source,) = source.inputs
+    key = (source, tuple(low), tuple(inner))
+    if key not in pads:
+        pads[key] = _at(make.pad(source, low, inner), x.loc)
+    return make.transpose(pads[key], perm)
+
+
+def _at(node: Node, loc: Location | None) -> Node:
+    return Node(node.op, node.inputs, node.attrs, node.type, loc)
