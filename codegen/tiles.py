@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
-from typing import TypeAlias
 
 from codegen.toom_cook import Matrix, transforms
 from ir import make
@@ -19,12 +18,15 @@ from ir.graph import Location, Node
 from ir.types import F32
 
 SQUARE = {2: (4, 3, 2), 3: (4, 3, 2)}  # taps along each axis: how many results a tile may have
-ALONG = {4: (6, 5, 4, 3), 5: (5, 4, 3, 2), 6: (4, 3, 2), 7: (3, 2)}  # the same of tiles along one axis
+ALONG = {
+    4: (6, 5, 4, 3),
+    5: (5, 4, 3, 2),
+    6: (4, 3, 2),
+    7: (3, 2),
+}  # the same of tiles along one axis
 FEWEST_ROWS = 8  # of a batch: tiles are computed with the batch in the lanes
 GAIN = 1.4  # of the estimate, below which the direct sum stays
 MIXING = 8.0  # multiply-adds that making and storing one element of a transformed tile is worth
-
-Pads: TypeAlias = dict[tuple[Node, tuple[int, ...], tuple[int, ...]], Node]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,6 @@ def convolved(
     w: Node,
     turned: bool,
     loc: Location | None,
-    pads: Pads,
     direct: float | None = None,
 ) -> Node | None:
     """[..., N, C, H, W] by taps [..., C, K, r, r], ``turned`` or not, for every place of the axes
@@ -59,25 +60,42 @@ def convolved(
     if way is None:
         return None
     if way.square:
-        return _convolved_square(x, w, turned, way, sizes, loc, pads)
+        return _convolved_square(x, w, turned, way, sizes, loc)
     if way.rows:
-        y = _convolved_along(_swapped(x), _swapped(w), turned, way, sizes[::-1], loc, pads)
+        y = _convolved_along(_swapped(x), _swapped(w), turned, way, sizes[::-1], loc)
         return _swapped(y)
-    return _convolved_along(x, w, turned, way, sizes, loc, pads)
+    return _convolved_along(x, w, turned, way, sizes, loc)
 
 
-def correlated(x: Node, g: Node, r: int, loc: Location | None, pads: Pads) -> Node | None:
+def correlated(x: Node, g: Node, r: int, loc: Location | None) -> Node | None:
     """Images [N, C, H, W] and gradients [N, K, H - r + 1, W - r + 1]: [r, r, K, C]; or None."""
     sizes = [int(size) for size in g.shape[2:]]
     way = _best(x, sizes, (int(x.shape[1]), int(g.shape[1])), r)
     if way is None or [int(size) - r + 1 for size in x.shape[2:]] != sizes:
         return None
     if way.square:
-        return _correlated_square(x, g, way, sizes, loc, pads)
+        return _correlated_square(x, g, way, sizes, loc)
     if way.rows:
-        w = _correlated_along(_swapped(x), _swapped(g), way, sizes[::-1], loc, pads)
+        w = _correlated_along(_swapped(x), _swapped(g), way, sizes[::-1], loc)
         return make.transpose(w, (1, 0, 2, 3))
-    return _correlated_along(x, g, way, sizes, loc, pads)
+    return _correlated_along(x, g, way, sizes, loc)
+
+
+def spread(x: Node, w: Node, kept: Sequence[tuple[int, int]], loc: Location | None) -> Node | None:
+    """What images [N, K, h, w] by taps [K, C, r, r] add up to, at the places ``kept`` of
+    [N, C, h + r - 1, w + r - 1]; None where tiles along an axis gain nothing."""
+    r, channels = int(w.shape[-1]), (int(w.shape[1]), int(w.shape[0]))
+    sizes = [int(size) for size in x.shape[2:]]
+    # two tiles overlap at most
+    ways = [way for way in _ways(r) if not way.square and way.m >= r - 1]
+    reached = [min(size, stop - start) for size, (start, stop) in zip(sizes, kept, strict=True)]
+    way = _cheapest(ways, x, sizes, channels, r * r * prod(reached) / prod(sizes))
+    if way is None:
+        return None
+    if way.rows:
+        y = _spread_along(_swapped(x), _swapped(w), way, sizes[::-1], kept[::-1], loc)
+        return _swapped(y)
+    return _spread_along(x, w, way, sizes, kept, loc)
 
 
 # -- square tiles -----------------------------------------------------------------------------
@@ -90,12 +108,11 @@ def _convolved_square(
     way: _Way,
     sizes: Sequence[int],
     loc: Location | None,
-    pads: Pads,
 ) -> Node:
     m, many = way.m, x.type.rank - 4
     with_ = transforms(m, way.r)
     taps = _turned(with_.taps) if turned else with_.taps
-    tiles = _square_tiles(x, way, sizes, loc, pads, channels_last=True)
+    tiles = _square_tiles(x, way, sizes, loc, channels_last=True)
     front, end = tuple(range(many)), many + 2
     w = make.transpose(w, (end, end + 1, *front, many, many + 1))
     points = _mixed(w, taps, loc)  # [n, n, ..., C, K]
@@ -109,12 +126,12 @@ def _convolved_square(
 
 
 def _correlated_square(
-    x: Node, g: Node, way: _Way, sizes: Sequence[int], loc: Location | None, pads: Pads
+    x: Node, g: Node, way: _Way, sizes: Sequence[int], loc: Location | None
 ) -> Node:
     m = way.m
     with_ = transforms(way.r, m)
-    tiles = _square_tiles(x, way, sizes, loc, pads)
-    g = _padded(g, (0, 0, *(-size % m for size in sizes)), pads)
+    tiles = _square_tiles(x, way, sizes, loc)
+    g = _padded(g, (0, 0, *(-size % m for size in sizes)))
     g = make.window(g, (2, 3), (m, m), (m, m), (1, 1))
     grads = _mixed(make.transpose(g, (4, 5, 0, 1, 2, 3)), with_.taps, loc)
     products = make.dot(grads, tiles, ((2, 4, 5), (2, 4, 5)), ((0, 1), (0, 1)))
@@ -126,7 +143,6 @@ def _square_tiles(
     way: _Way,
     sizes: Sequence[int],
     loc: Location | None,
-    pads: Pads,
     channels_last: bool = False,
 ) -> Node:
     """Overlapping tiles of [..., N, C, H, W], transformed: [n, n, ..., N, C, rows, columns]; or the
@@ -137,7 +153,7 @@ def _square_tiles(
     """
     m, n, many = way.m, way.n, x.type.rank - 4
     rows = many + 2
-    x = _padded(x, (*(0,) * rows, *(-size % m for size in sizes)), pads)
+    x = _padded(x, (*(0,) * rows, *(-size % m for size in sizes)))
     tiles = _at(make.window(x, (rows, rows + 1), (n, n), (m, m), (1, 1)), loc)
     end = (rows, rows + 1, many + 1) if channels_last else (many + 1, rows, rows + 1)
     order = (rows + 2, rows + 3, *range(many), many, *end)
@@ -159,12 +175,11 @@ def _convolved_along(
     way: _Way,
     sizes: Sequence[int],
     loc: Location | None,
-    pads: Pads,
 ) -> Node:
     m, many = way.m, x.type.rank - 4
     with_ = transforms(m, way.r)
     front, end = tuple(range(many)), many + 2
-    tiles = _tiles_along(x, way, sizes, loc, pads, channels_last=True)  # [n, ..., N, H, columns, C]
+    tiles = _tiles_along(x, way, sizes, loc, channels_last=True)  # [n, ..., N, H, columns, C]
     tiles = make.window(tiles, (end,), (way.r,), (1,), (1,))
     w = make.transpose(w, (end + 1, end, *front, many, many + 1))
     if turned:
@@ -179,22 +194,18 @@ def _convolved_along(
     return _cropped(y, sizes, loc)
 
 
-def spread_along(
+def _spread_along(
     x: Node,
     w: Node,
+    way: _Way,
+    sizes: Sequence[int],
     kept: Sequence[tuple[int, int]],
     loc: Location | None,
-    pads: Pads,
-) -> Node | None:
-    """What images [N, K, h, w] by taps [K, C, r, r] add up to at the places ``kept`` of
-    [N, C, h + r - 1, w + r - 1]; None where direct sums are as good."""
-    r = int(w.shape[-1])
-    sizes = [int(size) for size in x.shape[2:]]
-    m = 5
-    n, with_ = m + r - 1, transforms(m, r)
-    x = _padded(x, (0, 0, 0, -sizes[1] % m), pads)
-    x = make.transpose(make.window(x, (3,), (m,), (m,), (1,)), (4, 0, 2, 3, 1))
-    tiles = _at(make.mix(x, 0, _across(with_.interpolate)), loc)  # [n, N, h, columns, K]
+) -> Node:
+    """The transpose of ``_convolved_along``: every matrix is, and tiles of the result overlap."""
+    m, r = way.m, way.r
+    with_ = transforms(m, r)
+    tiles = _gradient_tiles(x, way, sizes, loc)
     points = _at(make.mix(make.transpose(w, (3, 2, 0, 1)), 0, with_.taps), loc)  # [n, r, K, C]
     products = _at(make.dot(tiles, points, ((4,), (2,)), ((0,), (0,))), loc)
     y = make.transpose(products, (0, 1, 2, 3, 5, 4))
@@ -217,23 +228,24 @@ def _overlapped(y: Node, rows: Matrix, m: int, loc: Location | None) -> Node:
     return make.add(make.pad(first, none, one), make.pad(second, one, none))
 
 
-def _across(rows: Matrix) -> Matrix:
-    return tuple(zip(*rows, strict=True))
-
-
 def _correlated_along(
-    x: Node, g: Node, way: _Way, sizes: Sequence[int], loc: Location | None, pads: Pads
+    x: Node, g: Node, way: _Way, sizes: Sequence[int], loc: Location | None
 ) -> Node:
-    m = way.m
-    with_ = transforms(way.r, m)
-    tiles = _tiles_along(x, way, sizes, loc, pads)  # [n, N, C, H, columns]
+    """The other transpose, by the same tiles of the gradient."""
+    tiles = _tiles_along(x, way, sizes, loc)  # [n, N, C, H, columns]
     tiles = make.window(tiles, (3,), (way.r,), (1,), (1,))
-    g = _padded(g, (0, 0, 0, -sizes[1] % m), pads)
-    g = make.transpose(make.window(g, (3,), (m,), (m,), (1,)), (4, 0, 1, 2, 3))
-    grads = _at(make.mix(g, 0, with_.taps), loc)
-    products = make.dot(grads, tiles, ((1, 3, 4), (1, 3, 4)), ((0,), (0,)))  # [n, K, C, r]
-    w = _at(make.mix(_at(products, loc), 0, with_.interpolate), loc)
-    return make.transpose(w, (3, 0, 1, 2))
+    grads = _gradient_tiles(g, way, sizes, loc)
+    products = make.dot(grads, tiles, ((1, 2, 3), (1, 3, 4)), ((0,), (0,)))  # [n, K, C, r]
+    taps = _across(transforms(way.m, way.r).taps)
+    return make.transpose(_at(make.mix(_at(products, loc), 0, taps), loc), (3, 0, 1, 2))
+
+
+def _gradient_tiles(g: Node, way: _Way, sizes: Sequence[int], loc: Location | None) -> Node:
+    """What each point has of a result's gradient [N, K, h, w]: [n, N, h, columns, K]."""
+    m = way.m
+    g = _padded(g, (0, 0, 0, -sizes[1] % m))
+    g = make.transpose(make.window(g, (3,), (m,), (m,), (1,)), (4, 0, 2, 3, 1))
+    return _at(make.mix(g, 0, _across(transforms(m, way.r).interpolate)), loc)
 
 
 def _tiles_along(
@@ -241,14 +253,13 @@ def _tiles_along(
     way: _Way,
     sizes: Sequence[int],
     loc: Location | None,
-    pads: Pads,
     channels_last: bool = False,
 ) -> Node:
     """Tiles of [..., N, C, H, W] along the columns, transformed: [n, ..., N, C, H, columns]; or the
     channels last."""
     m, many = way.m, x.type.rank - 4
     rows = many + 2
-    x = _padded(x, (*(0,) * (rows + 1), -sizes[1] % m), pads)
+    x = _padded(x, (*(0,) * (rows + 1), -sizes[1] % m))
     tiles = _at(make.window(x, (rows + 1,), (way.n,), (m,), (1,)), loc)
     end = (rows, rows + 1, many + 1) if channels_last else (many + 1, rows, rows + 1)
     tiles = _at(make.transpose(tiles, (rows + 2, *range(many), many, *end)), loc)
@@ -262,13 +273,19 @@ def _best(
     x: Node, sizes: Sequence[int], channels: tuple[int, int], r: int, taps: float | None = None
 ) -> _Way | None:
     """The tiles that cost least; None where direct sums are as good."""
+    return _cheapest(_ways(r), x, sizes, channels, taps or r * r)
+
+
+def _cheapest(
+    ways: Sequence[_Way], x: Node, sizes: Sequence[int], channels: tuple[int, int], taps: float
+) -> _Way | None:
     images = x.shape[-4]
     small = isinstance(images, int) and images < FEWEST_ROWS
     if small or x.dtype != F32 or 0 in (*x.shape, *channels):
         return None
-    costs = {way: _cost(way, sizes, channels) for way in _ways(r)}
+    costs = {way: _cost(way, sizes, channels) for way in ways}
     best = min(costs, key=lambda way: costs[way], default=None)
-    direct = prod(sizes) * (taps or r * r) * prod(channels)
+    direct = prod(sizes) * taps * prod(channels)
     return best if best is not None and direct > GAIN * costs[best] else None
 
 
@@ -293,6 +310,10 @@ def _turned(rows: Matrix) -> Matrix:
     return tuple(row[::-1] for row in rows)
 
 
+def _across(rows: Matrix) -> Matrix:
+    return tuple(zip(*rows, strict=True))
+
+
 def _swapped(x: Node) -> Node:
     """``x`` with its last two axes the other way round."""
     rank = x.type.rank
@@ -304,8 +325,8 @@ def _cropped(y: Node, sizes: Sequence[Size], loc: Location | None) -> Node:
     return _at(make.slice(_at(y, loc), (0,) * len(shape), shape, (1,) * len(shape)), loc)
 
 
-def _padded(x: Node, high: tuple[int, ...], pads: Pads) -> Node:
-    """``x`` with zeros after it; of a padded array the same node for every reader."""
+def _padded(x: Node, high: tuple[int, ...]) -> Node:
+    """``x`` with zeros after it; of a padded array one node, the same for every reader."""
     if not any(high):
         return x
     low: tuple[int, ...] = (0,) * x.type.rank
@@ -320,10 +341,7 @@ def _padded(x: Node, high: tuple[int, ...], pads: Pads) -> Node:
         low = source.attrs["low"]
         inner = [a + b for a, b in zip(source.attrs["high"], inner, strict=True)]
         (source,) = source.inputs
-    key = (source, tuple(low), tuple(inner))
-    if key not in pads:
-        pads[key] = _at(make.pad(source, low, inner), x.loc)
-    return make.transpose(pads[key], perm)
+    return make.transpose(_at(make.pad(source, low, inner), x.loc), perm)
 
 
 def _at(node: Node, loc: Location | None) -> Node:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from math import ceil
 
 from codegen.patterns import contraction_of, crop_of
-from codegen.tiles import Pads, convolved, correlated, spread_along
+from codegen.tiles import convolved, correlated, spread
 from ir import make
 from ir.dims import Size
 from ir.graph import Graph, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes
+from ir.passes.cse import cse
 
 UNEVEN = 2.0  # how much slower direct sums are where phases differ in their number of taps
 
@@ -35,24 +36,23 @@ def with_winograd(graph: Graph) -> Graph:
             if dot is not None:
                 folds[crop_of(node, users, graph.outputs) or node] = dot
     inner = set(folds.values())
-    pads: Pads = {}
 
     def replace(node: Node, inputs: tuple[Node, ...]) -> Node:
         new = with_inputs(node, inputs)
         found = None
         if node in folds:
-            found = _data_gradient(new, pads)
+            found = _data_gradient(new)
         elif node.op.name == "dot" and node not in inner:
-            found = _forward(new, pads) or _weight_gradient(new, pads)
+            found = _forward(new) or _weight_gradient(new)
         return new if found is None else found
 
-    return rebuild(graph, replace)
+    return cse(rebuild(graph, replace))  # gradients of images and taps have tiles in common
 
 
 # -- what is replaced -------------------------------------------------------------------------
 
 
-def _forward(dot: Node, pads: Pads) -> Node | None:
+def _forward(dot: Node) -> Node | None:
     """A convolution: channels and taps are contracted, one axis of the weights is not."""
     contract = dot.attrs["contract"]
     for side in (0, 1):
@@ -70,7 +70,7 @@ def _forward(dot: Node, pads: Pads) -> Node | None:
         w = make.transpose(weight, (partner[channel[0]], kept, partner[4], partner[5]))
         if images.stride > 1:
             x, w = _phases_of_images(x, images), _phases_of_taps(w, images.stride)
-        y = convolved(x, w, False, dot.loc, pads)
+        y = convolved(x, w, False, dot.loc)
         if y is None:
             return None
         place = {batch: 0, images.axes[0]: 2, images.axes[1]: 3}
@@ -79,7 +79,7 @@ def _forward(dot: Node, pads: Pads) -> Node | None:
     return None
 
 
-def _data_gradient(node: Node, pads: Pads) -> Node | None:
+def _data_gradient(node: Node) -> Node | None:
     """A fold of a dot, or its crop: a convolution with the taps the other way round."""
     fold = node.inputs[0] if node.op.name == "slice" else node
     attrs, (inner,) = fold.attrs, fold.inputs
@@ -115,44 +115,44 @@ def _data_gradient(node: Node, pads: Pads) -> Node | None:
     if any(crop[axis] != (0, node.shape[axis]) for axis in others):
         return None
     kept = [crop[axis] for axis in attrs["axes"]]
-    y = _spread_out(x, w, fold, kept, pads)
+    y = _spread_out(x, w, fold, kept)
     if y is None:
         return None
     place = {batch[0]: 0, channel[0]: 1, attrs["axes"][0]: 2, attrs["axes"][1]: 3}
     return make.transpose(y, [place[axis] for axis in range(4)])
 
 
-def _spread_out(
-    x: Node, w: Node, fold: Node, kept: Sequence[tuple[Size, Size]], pads: Pads
-) -> Node | None:
+def _spread_out(x: Node, w: Node, fold: Node, kept: Sequence[tuple[Size, Size]]) -> Node | None:
     """What ``fold`` adds up of images [N, K, h, w] by taps [K, C, size, size], the part ``kept``.
 
     A result ``s * i + phase`` is a convolution of its own for every phase below the stride ``s``.
     Those of two strides read the same images one place apart, and are computed together.
     """
     size, s = int(fold.attrs["size"][0]), int(fold.attrs["stride"][0])
-    r, edges = ceil(size / s), list[tuple[int, int]]()
+    r, edges, places = ceil(size / s), list[tuple[int, int]](), list[tuple[int, int]]()
     for images, (start, stop) in zip(x.shape[2:], kept, strict=True):
         if not isinstance(start, int) or not isinstance(stop, int) or not isinstance(images, int):
             return None
         if (s > 1 and start % s != s - 1) or s > 2:
             return None
+        places.append((start, stop))
         low = r - 1 - start // s  # before the windows of the first phase
         edges.append((low, ceil((stop - start) / s) + r + s - 2 - images - low))
+    found = spread(x, w, places, fold.loc) if s == 1 else None
+    if found is not None:
+        return found
     if any(edge < 0 for pair in edges for edge in pair):
         return None
-    if s == 1 and size >= 4:
-        return spread_along(x, w, kept, fold.loc, pads)
     (low0, high0), (low1, high1) = edges
     x = make.pad(x, (0, 0, low0, low1), (0, 0, high0, high1))
     if s == 1:
-        return convolved(x, w, True, fold.loc, pads)
+        return convolved(x, w, True, fold.loc)
     x = make.transpose(make.window(x, (2, 3), (s, s), (1, 1), (1, 1)), (4, 5, 0, 1, 2, 3))
     w = make.pad(w, (0,) * 4, (0, 0, s * r - size, s * r - size))
     w = make.reshape(w, (*w.shape[:2], r, s, r, s))
     w = make.flip(make.transpose(w, (3, 5, 0, 1, 2, 4)), (0, 1))
     taps = (size / s) ** 2 * (UNEVEN if size % s else 1.0)
-    y = convolved(x, w, True, fold.loc, pads, taps)
+    y = convolved(x, w, True, fold.loc, taps)
     if y is None:
         return None
     y = make.transpose(y, (2, 3, 4, 0, 5, 1))
@@ -161,7 +161,7 @@ def _spread_out(
     return make.slice(y, (0,) * 4, (*y.shape[:2], *sizes), (1,) * 4)
 
 
-def _weight_gradient(dot: Node, pads: Pads) -> Node | None:
+def _weight_gradient(dot: Node) -> Node | None:
     """A dot over images and places of what the convolution read and of its result's gradient."""
     contract = dot.attrs["contract"]
     for side in (0, 1):
@@ -180,7 +180,7 @@ def _weight_gradient(dot: Node, pads: Pads) -> Node | None:
         s, r = images.stride, images.size // images.stride
         if s > 1:
             x = _phases_of_images(x, images)
-        w = correlated(x, g, r, dot.loc, pads)  # [r, r, K, C], of every phase
+        w = correlated(x, g, r, dot.loc)  # [r, r, K, C], of every phase
         if w is None:
             return None
         if s > 1:
