@@ -14,7 +14,7 @@ import numpy as np
 
 from ir.errors import broken, wrong_dtype
 from ir.table import Array, Case, Op, Vjp
-from ir.types import TensorType, is_half, short
+from ir.types import I8, I32, I64, DType, TensorType, is_half, short
 
 
 def _shape(t: TensorType, axes: Sequence[int]) -> TensorType:
@@ -33,9 +33,18 @@ def _spread(m: Any, n: Any, value: Any) -> Any:
 def _vjp_extremum(m: Any, n: Any, g: Any, position: Callable[..., Any]) -> Sequence[Any]:
     """The whole cotangent to the first extremal element, as PyTorch's pooling does."""
     axes, source = n.attrs["axes"], n.inputs[0]
-    at = _spread(m, n, position(source, axes))
+    at = _spread(m, n, position(source, axes, _positions(source, axes)))
     here = m.flat_index(source.shape, axes, at.dtype)
     return (m.select(m.eq(here, at), _spread(m, n, g), m.full_like(source, 0)),)
+
+
+def _positions(source: Any, axes: Sequence[int]) -> DType:
+    """The smallest dtype that counts the elements of the axes: maxima of windows have few."""
+    sizes = [source.shape[axis] for axis in axes]
+    if not all(isinstance(size, int) for size in sizes):
+        return I64
+    count = math.prod(sizes)
+    return next(d for d in (I8, I32, I64) if count <= np.iinfo(d).max)
 
 
 def _vjp_prod(m: Any, n: Any, g: Any) -> Sequence[Any]:
