@@ -179,14 +179,14 @@ def _convolved_along(
     m, many = way.m, x.type.rank - 4
     with_ = transforms(m, way.r)
     front, end = tuple(range(many)), many + 2
-    tiles = _tiles_along(x, way, sizes, loc, channels_last=True)  # [n, ..., N, H, columns, C]
-    tiles = make.window(tiles, (end,), (way.r,), (1,), (1,))
+    tiles = _tiles_along(x, way, sizes, loc)  # [..., N, H, columns, n, C]
+    tiles = make.window(tiles, (many + 1,), (way.r,), (1,), (1,))
     w = make.transpose(w, (end + 1, end, *front, many, many + 1))
     if turned:
         w = make.flip(w, (0, 1))
     points = _at(make.mix(w, 0, with_.taps), loc)  # [n, r, ..., C, K]
     contract = ((end + 2, end + 3), (end, 1))
-    batch = (tuple(range(many + 1)), (0, *(axis + 2 for axis in front)))
+    batch = ((end + 1, *front), (0, *(axis + 2 for axis in front)))
     products = _at(make.dot(tiles, points, contract, batch), loc)
     y = _at(make.mix(products, 0, with_.interpolate), loc)  # [m, ..., N, rows, columns, K]
     y = make.transpose(y, (*(axis + 1 for axis in front), many + 1, end + 2, end, end + 1, 0))
@@ -207,7 +207,7 @@ def _spread_along(
     with_ = transforms(m, r)
     tiles = _gradient_tiles(x, way, sizes, loc)
     points = _at(make.mix(make.transpose(w, (3, 2, 0, 1)), 0, with_.taps), loc)  # [n, r, K, C]
-    products = _at(make.dot(tiles, points, ((4,), (2,)), ((0,), (0,))), loc)
+    products = _at(make.dot(tiles, points, ((4,), (2,)), ((3,), (0,))), loc)
     y = make.transpose(products, (0, 1, 2, 3, 5, 4))
     y = _at(make.fold(y, (2,), (r,), (1,), (1,), [sizes[0] + r - 1]), loc)
     (low, high), (left, right) = kept
@@ -232,38 +232,36 @@ def _correlated_along(
     x: Node, g: Node, way: _Way, sizes: Sequence[int], loc: Location | None
 ) -> Node:
     """The other transpose, by the same tiles of the gradient."""
-    tiles = _tiles_along(x, way, sizes, loc)  # [n, N, C, H, columns]
-    tiles = make.window(tiles, (3,), (way.r,), (1,), (1,))
+    tiles = _tiles_along(x, way, sizes, loc)  # [N, H, columns, n, C]
+    tiles = make.window(tiles, (1,), (way.r,), (1,), (1,))
     grads = _gradient_tiles(g, way, sizes, loc)
-    products = make.dot(grads, tiles, ((1, 2, 3), (1, 3, 4)), ((0,), (0,)))  # [n, K, C, r]
+    products = make.dot(grads, tiles, ((0, 1, 2), (0, 1, 2)), ((3,), (3,)))  # [n, K, C, r]
     taps = _across(transforms(way.m, way.r).taps)
     return make.transpose(_at(make.mix(_at(products, loc), 0, taps), loc), (3, 0, 1, 2))
 
 
 def _gradient_tiles(g: Node, way: _Way, sizes: Sequence[int], loc: Location | None) -> Node:
-    """What each point has of a result's gradient [N, K, h, w]: [n, N, h, columns, K]."""
+    """What each point has of a result's gradient [N, K, h, w]: [N, h, columns, n, K]."""
     m = way.m
     g = _padded(g, (0, 0, 0, -sizes[1] % m))
-    g = make.transpose(make.window(g, (3,), (m,), (m,), (1,)), (4, 0, 2, 3, 1))
-    return _at(make.mix(g, 0, _across(transforms(m, way.r).interpolate)), loc)
+    g = make.transpose(make.window(g, (3,), (m,), (m,), (1,)), (0, 2, 3, 4, 1))
+    return _at(make.mix(g, 3, _across(transforms(m, way.r).interpolate)), loc)
 
 
-def _tiles_along(
-    x: Node,
-    way: _Way,
-    sizes: Sequence[int],
-    loc: Location | None,
-    channels_last: bool = False,
-) -> Node:
-    """Tiles of [..., N, C, H, W] along the columns, transformed: [n, ..., N, C, H, columns]; or the
-    channels last."""
+def _tiles_along(x: Node, way: _Way, sizes: Sequence[int], loc: Location | None) -> Node:
+    """Tiles of [..., N, C, H, W] along the columns, transformed: [..., N, H, columns, n, C].
+
+    All points of a tile lie side by side: arrays of one point each, a power of two apart, would
+    meet in the same few places of the first cache.
+    """
     m, many = way.m, x.type.rank - 4
     rows = many + 2
     x = _padded(x, (*(0,) * (rows + 1), -sizes[1] % m))
     tiles = _at(make.window(x, (rows + 1,), (way.n,), (m,), (1,)), loc)
-    end = (rows, rows + 1, many + 1) if channels_last else (many + 1, rows, rows + 1)
-    tiles = _at(make.transpose(tiles, (rows + 2, *range(many), many, *end)), loc)
-    return _at(make.mix(tiles, 0, transforms(m, way.r).tile), loc)
+    order = (*range(many), many, rows, rows + 1, rows + 2, many + 1)
+    return _at(
+        make.mix(_at(make.transpose(tiles, order), loc), rows + 1, transforms(m, way.r).tile), loc
+    )
 
 
 # -- both -------------------------------------------------------------------------------------
