@@ -70,19 +70,22 @@ def _chain(fusion: Fusion, last: Cluster, tags: Mapping[Node, int | None]) -> Ch
     if fusion.stored(first) != [tiles] or fusion.stored(middle) != [products]:
         return None
     alone = _only(fusion, tiles, middle) and _only(fusion, products, last)
-    at = tiles.type.rank - 3  # rows of tiles, then columns, then channels
-    batched = (tags[tiles], tags[products], tags[fold]) == (at - 1, at - 1, fold.type.rank - 4)
-    if not alone or not batched:
+    many = tiles.type.rank - 6  # axes of whole convolutions: the phases of a transposed one
+    batched = (tags[tiles], tags[products], tags[fold]) == (many, many + 2, many)
+    if many < 0 or not alone or not batched:
         return None
-    many = at - 3  # axes of whole convolutions: the phases of a transposed one, one at a time
     steps = (1,) * many + _steps(tiles, products)
-    places = [
-        (*of[2 : 2 + many], *of[at:-1]) for of in (first.members[tiles], middle.members[products])
+    front = tuple(range(many))
+    dims = [
+        (*front, many + 1, many + 2),  # of tiles: rows of them and columns, points, channels
+        (*(at + 2 for at in front), many + 3, many + 4),  # of products: points first
+        (*front, many + 2, many + 3),  # of images
     ]
-    places.append((*last.members[fold][:many], *last.members[fold][-2:]))
-    held = tuple(zip((*range(2, 2 + many), at, at + 1), steps, strict=True))
+    owners = (first.members[tiles], middle.members[products], last.members[fold])
+    places = [tuple(of[at] for at in own) for of, own in zip(owners, dims, strict=True)]
     axes = tuple(_axes(own, steps) for own in places)
-    return Chain((first, middle, last), axes, {tiles: held, products: held})
+    held = [tuple(zip(own, steps, strict=True)) for own in dims]
+    return Chain((first, middle, last), axes, {tiles: held[0], products: held[1]})
 
 
 def _only(fusion: Fusion, node: Node, cluster: Cluster) -> bool:
@@ -100,8 +103,8 @@ def _only(fusion: Fusion, node: Node, cluster: Cluster) -> bool:
 
 def _steps(tiles: Node, products: Node) -> tuple[int, int]:
     """Rows and columns of tiles in a strip: as many as the cache has room for."""
-    rows, columns = (int(size) for size in tiles.shape[-3:-1])
-    points = prod(int(size) for size in tiles.shape[:2])
+    rows, columns = (int(size) for size in tiles.shape[-5:-3])
+    points = prod(int(size) for size in tiles.shape[-3:-1])
     channels = int(tiles.shape[-1]) + int(products.shape[-1])
     most = max(1, NEAR // (points * channels * LANES * tiles.dtype.itemsize))
     wide = max(step for step in range(1, columns + 1) if columns % step == 0 and step <= most)

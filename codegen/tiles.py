@@ -112,13 +112,15 @@ def _convolved_square(
     m, many = way.m, x.type.rank - 4
     with_ = transforms(m, way.r)
     taps = _turned(with_.taps) if turned else with_.taps
-    tiles = _square_tiles(x, way, sizes, loc, channels_last=True)
+    tiles = _square_tiles(
+        x, way, sizes, loc, channels_last=True
+    )  # [..., N, rows, columns, n, n, C]
     front, end = tuple(range(many)), many + 2
     w = make.transpose(w, (end, end + 1, *front, many, many + 1))
-    points = _mixed(w, taps, loc)  # [n, n, ..., C, K]
-    both = tuple(range(end))
-    products = _at(make.dot(tiles, points, ((end + 3,), (end,)), (both, both)), loc)
-    y = _mixed(products, with_.interpolate, loc)  # [m, m, ..., N, rows, columns, K]
+    points = _mixed(w, 0, taps, loc)  # [n, n, ..., C, K]
+    batch = ((end + 1, end + 2, *front), tuple(range(end)))
+    products = _at(make.dot(tiles, points, ((end + 3,), (end,)), batch), loc)
+    y = _mixed(products, 0, with_.interpolate, loc)  # [m, m, ..., N, rows, columns, K]
     y = make.transpose(y, (*(axis + 2 for axis in front), end, end + 3, end + 1, end + 2, 0, 1))
     extent = [int(size) * m for size in y.shape[end : end + 2]]
     y = make.fold(_at(y, loc), (end, end + 1), (m, m), (m, m), (1, 1), extent)
@@ -133,9 +135,9 @@ def _correlated_square(
     tiles = _square_tiles(x, way, sizes, loc)
     g = _padded(g, (0, 0, *(-size % m for size in sizes)))
     g = make.window(g, (2, 3), (m, m), (m, m), (1, 1))
-    grads = _mixed(make.transpose(g, (4, 5, 0, 1, 2, 3)), with_.taps, loc)
+    grads = _mixed(make.transpose(g, (4, 5, 0, 1, 2, 3)), 0, with_.taps, loc)
     products = make.dot(grads, tiles, ((2, 4, 5), (2, 4, 5)), ((0, 1), (0, 1)))
-    return _mixed(_at(products, loc), with_.interpolate, loc)
+    return _mixed(_at(products, loc), 0, with_.interpolate, loc)
 
 
 def _square_tiles(
@@ -155,14 +157,16 @@ def _square_tiles(
     rows = many + 2
     x = _padded(x, (*(0,) * rows, *(-size % m for size in sizes)))
     tiles = _at(make.window(x, (rows, rows + 1), (n, n), (m, m), (1, 1)), loc)
-    end = (rows, rows + 1, many + 1) if channels_last else (many + 1, rows, rows + 1)
-    order = (rows + 2, rows + 3, *range(many), many, *end)
-    return _mixed(_at(make.transpose(tiles, order), loc), transforms(m, way.r).tile, loc)
+    if channels_last:
+        order, at = (*range(many), many, rows, rows + 1, rows + 2, rows + 3, many + 1), rows + 1
+    else:
+        order, at = (rows + 2, rows + 3, *range(many), many, many + 1, rows, rows + 1), 0
+    return _mixed(_at(make.transpose(tiles, order), loc), at, transforms(m, way.r).tile, loc)
 
 
-def _mixed(x: Node, rows: Matrix, loc: Location | None) -> Node:
-    """The first two axes of ``x`` by ``rows``."""
-    return _at(make.mix(_at(make.mix(x, 0, rows), loc), 1, rows), loc)
+def _mixed(x: Node, at: int, rows: Matrix, loc: Location | None) -> Node:
+    """Two axes of ``x``, from ``at``, by ``rows``."""
+    return _at(make.mix(_at(make.mix(x, at, rows), loc), at + 1, rows), loc)
 
 
 # -- tiles along one axis: the columns ----------------------------------------------------------

@@ -34,6 +34,7 @@ class Transforms:
 def transforms(m: int, r: int) -> Transforms:
     """The matrices of Toom and Cook's algorithm; the last point is infinity."""
     n = m + r - 1
+    assert n <= MOST, f"{n} points are more than the {MOST} that round well"
     points = [Fraction(p) for p in (_FEW[: n - 1] if n <= len(_FEW) + 1 else _MANY)]
     others = [[q for q in points if q != p] for p in points]
     interpolate = [[*(p**i for p in points), Fraction(i == m - 1)] for i in range(m)]

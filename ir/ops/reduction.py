@@ -44,7 +44,7 @@ def _positions(source: Any, axes: Sequence[int]) -> DType:
     if not all(isinstance(size, int) for size in sizes):
         return I64
     count = math.prod(sizes)
-    return next(d for d in (I8, I32, I64) if count <= np.iinfo(d).max)
+    return next(d for d in (I8, I32, I64) if count <= np.iinfo(d.name).max)
 
 
 def _vjp_prod(m: Any, n: Any, g: Any) -> Sequence[Any]:

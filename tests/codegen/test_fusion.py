@@ -19,6 +19,13 @@ from ir.types import BOOL, F32, TensorType
 
 @pytest.fixture(scope="module")
 def lenet(networks):
+    """Its convolutions are direct sums."""
+    step = networks.lenet(64)
+    return compile_graph(step.graph, step.donated, step.batch_inputs, precision="exact")
+
+
+@pytest.fixture(scope="module")
+def lenet_by_tiles(networks):
     step = networks.lenet(64)
     return compile_graph(step.graph, step.donated, step.batch_inputs)
 
@@ -52,6 +59,12 @@ def fused(nest):
 def test_lenet_step_takes_few_kernels(lenet):
     assert len(kernels(lenet)) <= 29
     assert len(lenet.kernels.nests) <= 33
+
+
+def test_tiles_take_few_kernels_more(lenet_by_tiles):
+    """Of the second convolution: tiles, points and products of all three, for three kernels."""
+    assert len(kernels(lenet_by_tiles)) <= 31
+    assert sum(lenet_by_tiles.barriers({})) <= 8
 
 
 def test_mlp_step_takes_few_kernels(mlp):
