@@ -17,6 +17,7 @@ from ir.graph import Graph, Node, toposort
 from ir.ops import OPS
 from ir.ops.contraction import free_axes
 from ir.passes.rewrite import Rules, names, rewrite, rewrite_nodes
+from ir.passes.sums import sum_of_fold, sum_of_picked
 from ir.types import DType, is_float
 
 # Rules that merge need as many rounds as a chain is long after its first rewriting; networks
@@ -381,6 +382,7 @@ def _sort_contraction(node: Node) -> Node | None:
 
 
 _AFTER = (_after_unit_reshape, _after_transpose, _after_reshape)
+_SUM = (_sort_axes, _reduce_single, _merge_reductions, _sum_of_transpose)
 _RULES: Rules = {
     **{op.name: _AFTER for op in OPS.values() if op.family == "elementwise"},
     "reshape": (_merge_reshapes, _reshape_of_transpose),
@@ -389,7 +391,7 @@ _RULES: Rules = {
     "flip": (_merge_flips,),
     "pad": (_merge_pads,),
     "cast": (_merge_casts, *_AFTER),
-    "sum": (_sort_axes, _reduce_single, _merge_reductions, _sum_of_transpose),
+    "sum": (*_SUM, sum_of_fold, sum_of_picked),
     "prod": (_sort_axes, _reduce_single, _merge_reductions),
     "max": (_sort_axes, _reduce_single, _merge_reductions, _max_of_relu),
     "min": (_sort_axes, _reduce_single, _merge_reductions),
