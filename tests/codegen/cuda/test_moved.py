@@ -10,5 +10,5 @@ def test_bytes_of_a_lenet_step(networks):
     found = moved_bytes(run_passes(step.graph), step.donated, {})
     assert 8 << 20 < found.least < 12 << 20
     assert found.least < found.memory <= 1.2 * found.least  # parts of weight gradients
-    assert found.memory < found.asked <= 2.3 * found.least
+    assert found.memory < found.asked <= 2.5 * found.least
     assert found.kernels <= 31
