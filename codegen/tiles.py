@@ -17,13 +17,9 @@ from ir.dims import Size
 from ir.graph import Location, Node
 from ir.types import F32
 
-SQUARE = {2: (4, 3, 2), 3: (4, 3, 2)}  # taps along each axis: how many results a tile may have
-ALONG = {
-    4: (6, 5, 4, 3),
-    5: (5, 4, 3, 2),
-    6: (4, 3, 2),
-    7: (3, 2),
-}  # the same of tiles along one axis
+# taps along each axis: how many results a tile may have
+SQUARE = {2: (4, 3, 2), 3: (4, 3, 2)}
+ALONG = {3: (6, 5, 4, 3), 4: (6, 5, 4, 3), 5: (5, 4, 3, 2), 6: (4, 3, 2), 7: (3, 2)}
 FEWEST_ROWS = 8  # of a batch: tiles are computed with the batch in the lanes
 GAIN = 1.4  # of the estimate, below which the direct sum stays
 MIXING = 8.0  # multiply-adds that making and storing one element of a transformed tile is worth
@@ -31,11 +27,13 @@ MIXING = 8.0  # multiply-adds that making and storing one element of a transform
 
 @dataclass(frozen=True)
 class _Way:
-    """Tiles of ``m`` results by ``r`` taps: square, or along rows or columns."""
+    """Tiles of ``m`` results by ``r`` taps: square, or along columns or rows, for each of the taps
+    ``across``."""
 
     m: int
     r: int
-    square: bool
+    across: int
+    square: bool = False
     rows: bool = False
 
     @property
@@ -50,13 +48,14 @@ def convolved(
     loc: Location | None,
     direct: float | None = None,
 ) -> Node | None:
-    """[..., N, C, H, W] by taps [..., C, K, r, r], ``turned`` or not, for every place of the axes
-    before: [..., N, K, H - r + 1, W - r + 1]. None where that gains nothing over ``direct``
-    products for each result and channel (``r * r`` if not told).
+    """[..., N, C, H, W] by taps [..., C, K, q, r], ``turned`` or not, for every place of the axes
+    before: [..., N, K, H - q + 1, W - r + 1]. None where that gains nothing over ``direct``
+    products for each result and channel (``q * r`` if not told).
     """
-    r, many = int(w.shape[-1]), x.type.rank - 4
-    sizes = [int(size) - r + 1 for size in x.shape[-2:]]
-    way = _best(x, sizes, (int(x.shape[many + 1]), int(w.shape[many + 1])), r, direct)
+    many, taps = x.type.rank - 4, _pair(w)
+    sizes = [int(size) - r + 1 for size, r in zip(x.shape[-2:], taps, strict=True)]
+    channels = int(x.shape[many + 1]), int(w.shape[many + 1])
+    way = _cheapest(_ways(taps), x, sizes, channels, direct or prod(taps))
     if way is None:
         return None
     if way.square:
@@ -67,11 +66,13 @@ def convolved(
     return _convolved_along(x, w, turned, way, sizes, loc)
 
 
-def correlated(x: Node, g: Node, r: int, loc: Location | None) -> Node | None:
-    """Images [N, C, H, W] and gradients [N, K, H - r + 1, W - r + 1]: [r, r, K, C]; or None."""
-    sizes = [int(size) for size in g.shape[2:]]
-    way = _best(x, sizes, (int(x.shape[1]), int(g.shape[1])), r)
-    if way is None or [int(size) - r + 1 for size in x.shape[2:]] != sizes:
+def correlated(x: Node, g: Node, taps: tuple[int, int], loc: Location | None) -> Node | None:
+    """Images [N, C, H, W] and gradients [N, K, H - q + 1, W - r + 1]: [q, r, K, C]; or None."""
+    sizes = list(_pair(g))
+    channels = int(x.shape[1]), int(g.shape[1])
+    way = _cheapest(_ways(taps), x, sizes, channels, prod(taps))
+    whole = [size + r - 1 for size, r in zip(sizes, taps, strict=True)]
+    if way is None or list(x.shape[2:]) != whole:
         return None
     if way.square:
         return _correlated_square(x, g, way, sizes, loc)
@@ -82,14 +83,13 @@ def correlated(x: Node, g: Node, r: int, loc: Location | None) -> Node | None:
 
 
 def spread(x: Node, w: Node, kept: Sequence[tuple[int, int]], loc: Location | None) -> Node | None:
-    """What images [N, K, h, w] by taps [K, C, r, r] add up to, at the places ``kept`` of
-    [N, C, h + r - 1, w + r - 1]; None where tiles along an axis gain nothing."""
-    r, channels = int(w.shape[-1]), (int(w.shape[1]), int(w.shape[0]))
-    sizes = [int(size) for size in x.shape[2:]]
+    """What images [N, K, h, w] by taps [K, C, q, r] add up to, at the places ``kept`` of
+    [N, C, h + q - 1, w + r - 1]; None where tiles along an axis gain nothing."""
+    taps, sizes, channels = _pair(w), list(_pair(x)), (int(w.shape[1]), int(w.shape[0]))
     # two tiles overlap at most
-    ways = [way for way in _ways(r) if not way.square and way.m >= r - 1]
+    ways = [way for way in _ways(taps) if not way.square and way.m >= way.r - 1]
     reached = [min(size, stop - start) for size, (start, stop) in zip(sizes, kept, strict=True)]
-    way = _cheapest(ways, x, sizes, channels, r * r * prod(reached) / prod(sizes))
+    way = _cheapest(ways, x, sizes, channels, prod(taps) * prod(reached) / prod(sizes))
     if way is None:
         return None
     if way.rows:
@@ -184,11 +184,11 @@ def _convolved_along(
     with_ = transforms(m, way.r)
     front, end = tuple(range(many)), many + 2
     tiles = _tiles_along(x, way, sizes, loc)  # [..., N, H, columns, n, C]
-    tiles = make.window(tiles, (many + 1,), (way.r,), (1,), (1,))
+    tiles = make.window(tiles, (many + 1,), (way.across,), (1,), (1,))
     w = make.transpose(w, (end + 1, end, *front, many, many + 1))
     if turned:
         w = make.flip(w, (0, 1))
-    points = _at(make.mix(w, 0, with_.taps), loc)  # [n, r, ..., C, K]
+    points = _at(make.mix(w, 0, with_.taps), loc)  # [n, q, ..., C, K]
     contract = ((end + 2, end + 3), (end, 1))
     batch = ((end + 1, *front), (0, *(axis + 2 for axis in front)))
     products = _at(make.dot(tiles, points, contract, batch), loc)
@@ -207,13 +207,13 @@ def _spread_along(
     loc: Location | None,
 ) -> Node:
     """The transpose of ``_convolved_along``: every matrix is, and tiles of the result overlap."""
-    m, r = way.m, way.r
-    with_ = transforms(m, r)
+    m, across = way.m, way.across
+    with_ = transforms(m, way.r)
     tiles = _gradient_tiles(x, way, sizes, loc)
-    points = _at(make.mix(make.transpose(w, (3, 2, 0, 1)), 0, with_.taps), loc)  # [n, r, K, C]
+    points = _at(make.mix(make.transpose(w, (3, 2, 0, 1)), 0, with_.taps), loc)  # [n, q, K, C]
     products = _at(make.dot(tiles, points, ((4,), (2,)), ((3,), (0,))), loc)
     y = make.transpose(products, (0, 1, 2, 3, 5, 4))
-    y = _at(make.fold(y, (2,), (r,), (1,), (1,), [sizes[0] + r - 1]), loc)
+    y = _at(make.fold(y, (2,), (across,), (1,), (1,), [sizes[0] + across - 1]), loc)
     (low, high), (left, right) = kept
     y = _at(make.slice(y, (0, 0, low, 0, 0), (*y.shape[:2], high, *y.shape[3:]), (1,) * 5), loc)
     y = _overlapped(y, _across(with_.tile), m, loc)  # [m, N, rows, columns + 1, C]
@@ -237,9 +237,9 @@ def _correlated_along(
 ) -> Node:
     """The other transpose, by the same tiles of the gradient."""
     tiles = _tiles_along(x, way, sizes, loc)  # [N, H, columns, n, C]
-    tiles = make.window(tiles, (1,), (way.r,), (1,), (1,))
+    tiles = make.window(tiles, (1,), (way.across,), (1,), (1,))
     grads = _gradient_tiles(g, way, sizes, loc)
-    products = make.dot(grads, tiles, ((0, 1, 2), (0, 1, 2)), ((3,), (3,)))  # [n, K, C, r]
+    products = make.dot(grads, tiles, ((0, 1, 2), (0, 1, 2)), ((3,), (3,)))  # [n, K, C, q]
     taps = _across(transforms(way.m, way.r).taps)
     return make.transpose(_at(make.mix(_at(products, loc), 0, taps), loc), (3, 0, 1, 2))
 
@@ -271,16 +271,10 @@ def _tiles_along(x: Node, way: _Way, sizes: Sequence[int], loc: Location | None)
 # -- both -------------------------------------------------------------------------------------
 
 
-def _best(
-    x: Node, sizes: Sequence[int], channels: tuple[int, int], r: int, taps: float | None = None
-) -> _Way | None:
-    """The tiles that cost least; None where direct sums are as good."""
-    return _cheapest(_ways(r), x, sizes, channels, taps or r * r)
-
-
 def _cheapest(
     ways: Sequence[_Way], x: Node, sizes: Sequence[int], channels: tuple[int, int], taps: float
 ) -> _Way | None:
+    """The tiles that cost least; None where direct sums of so many ``taps`` are as good."""
     images = x.shape[-4]
     small = isinstance(images, int) and images < FEWEST_ROWS
     if small or x.dtype != F32 or 0 in (*x.shape, *channels):
@@ -291,9 +285,12 @@ def _cheapest(
     return best if best is not None and direct > GAIN * costs[best] else None
 
 
-def _ways(r: int) -> list[_Way]:
-    square = [_Way(m, r, True) for m in SQUARE.get(r, ())]
-    return square + [_Way(m, r, False, rows) for m in ALONG.get(r, ()) for rows in (False, True)]
+def _ways(taps: tuple[int, int]) -> list[_Way]:
+    q, r = taps
+    if q == r and r in SQUARE:
+        return [_Way(m, r, r, square=True) for m in SQUARE[r]]
+    along = [_Way(m, r, q) for m in ALONG.get(r, ())]
+    return along + [_Way(m, q, r, rows=True) for m in ALONG.get(q, ())]
 
 
 def _cost(way: _Way, sizes: Sequence[int], channels: tuple[int, int]) -> float:
@@ -302,10 +299,15 @@ def _cost(way: _Way, sizes: Sequence[int], channels: tuple[int, int]) -> float:
     if way.square:
         tiles = prod(ceil(size / m) for size in sizes) * n * n
         return tiles * (prod(channels) + MIXING * sum(channels))
-    across, along = sizes if not way.rows else sizes[::-1]
+    lines, along = sizes if not way.rows else sizes[::-1]
     images, results = channels
-    products = across * (way.r * prod(channels) + MIXING * results)
-    return ceil(along / m) * n * (products + (across + way.r - 1) * MIXING * images)
+    products = lines * (way.across * prod(channels) + MIXING * results)
+    return ceil(along / m) * n * (products + (lines + way.across - 1) * MIXING * images)
+
+
+def _pair(x: Node) -> tuple[int, int]:
+    """The sizes of its last two axes."""
+    return int(x.shape[-2]), int(x.shape[-1])
 
 
 def _turned(rows: Matrix) -> Matrix:

@@ -19,7 +19,7 @@ from codegen.patterns import contraction_of, crop_of
 from codegen.tiles import convolved, correlated, spread
 from ir import make
 from ir.dims import Size
-from ir.graph import Graph, Node, rebuild, with_inputs
+from ir.graph import Graph, Location, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes
 from ir.passes.cse import cse
 
@@ -58,22 +58,24 @@ def _forward(dot: Node) -> Node | None:
     for side in (0, 1):
         images = _windows(dot.inputs[side])
         weight, order = dot.inputs[1 - side], contract[1 - side]
-        if images is None or dot.attrs["batch"][0] or weight.type.rank != 4:
+        if images is None or dot.attrs["batch"][0] or weight.type.rank != images.rank:
             continue
+        rank, taps = images.rank, range(images.rank, images.rank + len(images.axes))
         partner = dict(zip(contract[side], order, strict=True))
         channel = [axis for axis in images.others if axis in partner]
-        if len(order) != 3 or len(channel) != 1 or not {4, 5} <= set(partner):
+        if len(order) != rank - 1 or len(channel) != 1 or not set(taps) <= set(partner):
             continue
-        (kept,) = free_axes(4, order, ())
+        (kept,) = free_axes(rank, order, ())
         (batch,) = set(images.others) - set(channel)
         x = make.transpose(images.source, (batch, *channel, *images.axes))
-        w = make.transpose(weight, (partner[channel[0]], kept, partner[4], partner[5]))
+        w = make.transpose(weight, (partner[channel[0]], kept, *(partner[tap] for tap in taps)))
         if images.stride > 1:
             x, w = _phases_of_images(x, images), _phases_of_taps(w, images.stride)
-        y = convolved(x, w, False, dot.loc)
+        y = convolved(_lifted(x), _lifted(w), False, dot.loc)
         if y is None:
             return None
-        place = {batch: 0, images.axes[0]: 2, images.axes[1]: 3}
+        y = _lowered(y, rank)
+        place = {batch: 0, **{axis: at for at, axis in enumerate(images.axes, 2)}}
         places = [place[axis] for axis in sorted(place)]
         return make.transpose(y, [*places, 1] if side == 0 else [1, *places])
     return None
@@ -82,10 +84,10 @@ def _forward(dot: Node) -> Node | None:
 def _data_gradient(node: Node) -> Node | None:
     """A fold of a dot, or its crop: a convolution with the taps the other way round."""
     fold = node.inputs[0] if node.op.name == "slice" else node
-    attrs, (inner,) = fold.attrs, fold.inputs
-    if not _square(fold) or inner.type.rank != 6:
+    attrs, (inner,), rank = fold.attrs, fold.inputs, fold.type.rank
+    if not _square(fold) or rank != 2 + len(attrs["axes"]):
         return None
-    order = list(range(6))  # for each axis of what is folded the dot's
+    order = list(range(inner.type.rank))  # for each axis of what is folded the dot's
     while inner.op.name == "transpose":
         order = [inner.attrs["perm"][axis] for axis in order]
         (inner,) = inner.inputs
@@ -96,49 +98,53 @@ def _data_gradient(node: Node) -> Node | None:
     free += [*((1, a) for a in free_axes(right.type.rank, contract[1], ()))]
     found = [free[axis] for axis in order]  # (operand, its axis) of each axis that is folded
     rows = [found[axis] for axis in attrs["axes"]]
-    others = [axis for axis in range(4) if axis not in attrs["axes"]]
+    others = [axis for axis in range(rank) if axis not in attrs["axes"]]
     side = rows[0][0]
     batch = [axis for axis in others if found[axis][0] == side]
     channel = [axis for axis in others if found[axis][0] != side]
-    taps = [found[4], found[5]]
-    if rows[1][0] != side or len(batch) != 1 or any(operand == side for operand, _ in taps):
+    taps = found[rank:]
+    if any(operand != side for operand, _ in rows) or len(batch) != 1:
+        return None
+    if any(operand == side for operand, _ in taps):
         return None
     images, weight = (left, right) if side == 0 else (right, left)
     k = contract[side][0]
-    x = make.transpose(images, (found[batch[0]][1], k, rows[0][1], rows[1][1]))
-    w = make.transpose(
-        weight, (contract[1 - side][0], found[channel[0]][1], taps[0][1], taps[1][1])
-    )
-    crop = [(0, size) for size in node.shape[:4]]
+    x = make.transpose(images, (found[batch[0]][1], k, *(axis for _, axis in rows)))
+    of_channel = contract[1 - side][0], found[channel[0]][1]
+    w = make.transpose(weight, (*of_channel, *(axis for _, axis in taps)))
+    crop = [(0, size) for size in node.shape]
     if node is not fold:
         crop = list(zip(node.attrs["start"], node.attrs["stop"], strict=True))
     if any(crop[axis] != (0, node.shape[axis]) for axis in others):
         return None
-    kept = [crop[axis] for axis in attrs["axes"]]
-    y = _spread_out(x, w, fold, kept)
+    kept = [*[(0, 1)] * (4 - rank), *(crop[axis] for axis in attrs["axes"])]
+    y = _spread_out(_lifted(x), _lifted(w), int(attrs["stride"][0]), fold.loc, kept)
     if y is None:
         return None
-    place = {batch[0]: 0, channel[0]: 1, attrs["axes"][0]: 2, attrs["axes"][1]: 3}
-    return make.transpose(y, [place[axis] for axis in range(4)])
+    place = {batch[0]: 0, channel[0]: 1, **{axis: at for at, axis in enumerate(attrs["axes"], 2)}}
+    return make.transpose(_lowered(y, rank), [place[axis] for axis in range(rank)])
 
 
-def _spread_out(x: Node, w: Node, fold: Node, kept: Sequence[tuple[Size, Size]]) -> Node | None:
-    """What ``fold`` adds up of images [N, K, h, w] by taps [K, C, size, size], the part ``kept``.
+def _spread_out(
+    x: Node, w: Node, s: int, loc: Location | None, kept: Sequence[tuple[Size, Size]]
+) -> Node | None:
+    """What a fold of stride ``s`` adds up of images [N, K, h, w] by taps [K, C, q, r], the part
+    ``kept``.
 
     A result ``s * i + phase`` is a convolution of its own for every phase below the stride ``s``.
     Those of two strides read the same images one place apart, and are computed together.
     """
-    size, s = int(fold.attrs["size"][0]), int(fold.attrs["stride"][0])
-    r, edges, places = ceil(size / s), list[tuple[int, int]](), list[tuple[int, int]]()
-    for images, (start, stop) in zip(x.shape[2:], kept, strict=True):
+    edges, places = list[tuple[int, int]](), list[tuple[int, int]]()
+    for images, size, (start, stop) in zip(x.shape[2:], w.shape[2:], kept, strict=True):
         if not isinstance(start, int) or not isinstance(stop, int) or not isinstance(images, int):
             return None
         if (s > 1 and start % s != s - 1) or s > 2:
             return None
         places.append((start, stop))
+        r = ceil(int(size) / s)
         low = r - 1 - start // s  # before the windows of the first phase
         edges.append((low, ceil((stop - start) / s) + r + s - 2 - images - low))
-    found = spread(x, w, places, fold.loc) if s == 1 else None
+    found = spread(x, w, places, loc) if s == 1 else None
     if found is not None:
         return found
     if any(edge < 0 for pair in edges for edge in pair):
@@ -146,13 +152,15 @@ def _spread_out(x: Node, w: Node, fold: Node, kept: Sequence[tuple[Size, Size]])
     (low0, high0), (low1, high1) = edges
     x = make.pad(x, (0, 0, low0, low1), (0, 0, high0, high1))
     if s == 1:
-        return convolved(x, w, True, fold.loc)
+        return convolved(x, w, True, loc)
+    size = int(w.shape[2])
+    r = ceil(size / s)
     x = make.transpose(make.window(x, (2, 3), (s, s), (1, 1), (1, 1)), (4, 5, 0, 1, 2, 3))
     w = make.pad(w, (0,) * 4, (0, 0, s * r - size, s * r - size))
     w = make.reshape(w, (*w.shape[:2], r, s, r, s))
     w = make.flip(make.transpose(w, (3, 5, 0, 1, 2, 4)), (0, 1))
     taps = (size / s) ** 2 * (UNEVEN if size % s else 1.0)
-    y = convolved(x, w, True, fold.loc, taps)
+    y = convolved(x, w, True, loc, taps)
     if y is None:
         return None
     y = make.transpose(y, (2, 3, 4, 0, 5, 1))
@@ -166,13 +174,13 @@ def _weight_gradient(dot: Node) -> Node | None:
     contract = dot.attrs["contract"]
     for side in (0, 1):
         images, grad = _windows(dot.inputs[side]), dot.inputs[1 - side]
-        if images is None or dot.attrs["batch"][0] or grad.type.rank != 4:
+        if images is None or dot.attrs["batch"][0] or grad.type.rank != images.rank:
             continue
         partner = dict(zip(contract[side], contract[1 - side], strict=True))
         batch = [axis for axis in images.others if axis in partner]
-        if len(partner) != 3 or len(batch) != 1 or not set(images.axes) <= set(partner):
+        if len(batch) != 1 or set(partner) != {*batch, *images.axes}:
             continue
-        (kept,) = free_axes(4, contract[1 - side], ())
+        (kept,) = free_axes(images.rank, contract[1 - side], ())
         (channel,) = set(images.others) - set(batch)
         x = make.transpose(images.source, (*batch, channel, *images.axes))
         places = [partner[axis] for axis in images.axes]
@@ -180,51 +188,68 @@ def _weight_gradient(dot: Node) -> Node | None:
         s, r = images.stride, images.size // images.stride
         if s > 1:
             x = _phases_of_images(x, images)
-        w = correlated(x, g, r, dot.loc)  # [r, r, K, C], of every phase
+        flat = images.rank < 4
+        w = correlated(_lifted(x), _lifted(g), (1 if flat else r, r), dot.loc)
         if w is None:
             return None
+        if flat:
+            w = make.reshape(w, w.shape[1:])
         if s > 1:
-            channels = int(w.shape[3]) // s**2
-            phased = make.reshape(w, (r, r, w.shape[2], s, s, channels))
-            taps = make.transpose(phased, (0, 3, 1, 4, 2, 5))
-            w = make.reshape(taps, (images.size, images.size, w.shape[2], channels))
-        return make.transpose(w, (3, 0, 1, 2) if side == 0 else (2, 3, 0, 1))
+            w = _taps_of_phases(w, s)
+        *taps, results, channels = range(images.rank)  # [r, r, K, C]
+        order = (channels, *taps, results) if side == 0 else (results, channels, *taps)
+        return make.transpose(w, order)
     return None
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """Square windows over the ``axes`` of ``source``, which has two ``others``.
+    """Windows of one ``size`` over one or two ``axes`` of ``source``, which has two ``others``.
 
     There are ``counts`` of them, ``stride`` apart, which divides their ``size``.
     """
 
     source: Node
-    axes: tuple[int, int]
+    axes: tuple[int, ...]
     others: tuple[int, ...]
     size: int
     stride: int
-    counts: tuple[int, int]
+    counts: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        return self.source.type.rank
 
 
 def _windows(node: Node) -> _Windows | None:
-    if node.op.name != "window" or node.type.rank != 6 or not _square(node):
+    if node.op.name != "window" or not _square(node):
         return None
-    axes = node.attrs["axes"]
-    others = tuple(axis for axis in range(4) if axis not in axes)
-    counts = int(node.shape[axes[0]]), int(node.shape[axes[1]])
+    (source,), axes = node.inputs, node.attrs["axes"]
+    others = tuple(axis for axis in range(source.type.rank) if axis not in axes)
+    counts = tuple(int(node.shape[axis]) for axis in axes)
     size, stride = node.attrs["size"][0], node.attrs["stride"][0]
-    if size % stride:
+    if len(others) != 2 or size % stride:
         return None
-    return _Windows(node.inputs[0], axes, others, size, stride, counts)
+    return _Windows(source, axes, others, size, stride, counts)
 
 
 def _square(node: Node) -> bool:
-    """Whether windows (or what a fold adds) are square, over two axes, without gaps."""
-    attrs = node.attrs
-    if len(attrs["size"]) != 2 or any(step != 1 for step in attrs["dilation"]):
+    """Whether windows (or what a fold adds) have one size along both axes, or along one that they
+    step through one by one; without gaps."""
+    size, stride, dilation = (node.attrs[name] for name in ("size", "stride", "dilation"))
+    if len(set(size)) != 1 or len(set(stride)) != 1 or set(dilation) != {1}:
         return False
-    return len(set(attrs["size"])) == len(set(attrs["stride"])) == 1
+    return len(size) == 2 or (len(size) == 1 and stride[0] == 1)
+
+
+def _lifted(x: Node) -> Node:
+    """Lines as images of one row."""
+    return x if x.type.rank >= 4 else make.reshape(x, (*x.shape[:-1], 1, x.shape[-1]))
+
+
+def _lowered(x: Node, rank: int) -> Node:
+    """The lines of images of one row, if ``rank`` says that they were lines."""
+    return x if rank >= 4 else make.reshape(x, (*x.shape[:-2], x.shape[-1]))
 
 
 # -- strides: every so many places are a convolution of their own, one step apart ---------------
@@ -247,3 +272,11 @@ def _phases_of_taps(w: Node, s: int) -> Node:
     w = make.reshape(w, (channels, results, size // s, s, size // s, s))
     w = make.transpose(w, (3, 5, 0, 1, 2, 4))
     return make.reshape(w, (s * s * channels, results, size // s, size // s))
+
+
+def _taps_of_phases(w: Node, s: int) -> Node:
+    """[r, r, K, s * s * C] as [s * r, s * r, K, C]."""
+    r, results, channels = int(w.shape[0]), w.shape[2], int(w.shape[3]) // s**2
+    w = make.reshape(w, (r, r, results, s, s, channels))
+    w = make.transpose(w, (0, 3, 1, 4, 2, 5))
+    return make.reshape(w, (r * s, r * s, results, channels))

@@ -42,6 +42,18 @@ def _spread(x, w, size, stride, padding):
     return make.slice(y, (0, 0, padding, padding), stop, (1,) * 4)
 
 
+def line_step(n, channels, results, length, size, padding=0):
+    """The same of lines."""
+    x = make.input_node(TensorType(F32, (n, channels, length)), "x")
+    w = make.input_node(TensorType(F32, (results, channels, size)), "w")
+    edge = (0, 0, padding)
+    windows = make.window(make.pad(x, edge, edge), (2,), (size,), (1,), (1,))
+    y = make.transpose(make.dot(windows, w, ((1, 3), (1, 2))), (0, 2, 1))
+    y = make.apply("relu", y)
+    loss = make.sum(make.mul(y, y), (0, 1, 2))
+    return run_passes(Graph((x, w), (y, *gradient(loss, [x, w]))))
+
+
 def arrays_for(graph, n):
     rng = np.random.default_rng(0)
     shapes = [[n if not isinstance(s, int) else s for s in node.shape] for node in graph.inputs]
@@ -81,6 +93,8 @@ ALONG = {
     "seven taps": step(16, 8, 16, (9, 12), 7, padding=3),
     "five taps spread out": step(16, 16, 8, (10, 8), 5, padding=2, spread=True),
 }
+ALONG["three taps of lines"] = line_step(16, 32, 24, 30, 3, 1)
+ALONG["five taps of lines"] = line_step(19, 16, 32, 37, 5)
 ALL = {**SHAPES, **ALONG}
 
 
@@ -117,9 +131,15 @@ def test_shapes_that_nobody_chose(seed):
     assert_close(found, interpret(graph, arrays))
 
 
-@pytest.mark.parametrize("size", [3, 5])
-def test_a_batch_of_any_size(size):
-    graph = step(symbol("N"), 16, 16, (8, 8), size, padding=1)
+@pytest.mark.parametrize(
+    "graph",
+    [
+        step(symbol("N"), 16, 16, (8, 8), 3, padding=1),
+        step(symbol("N"), 16, 16, (8, 8), 5, padding=1),
+        line_step(symbol("N"), 32, 32, 20, 5),
+    ],
+)
+def test_a_batch_of_any_size(graph):
     assert mixes(with_winograd(graph)) >= 7
     program = compile_graph(graph, batch_inputs=(0,))
     for n in (1, 16, 35):
@@ -136,6 +156,7 @@ def test_a_batch_of_any_size(size):
         step(16, 32, 32, (9, 9), 3, 2),  # taps of the phases differ
         step(16, 1, 6, (28, 28), 5),  # one channel: the same
         step(16, 32, 32, (9, 9), 8),
+        line_step(16, 4, 4, 30, 3, 1),
     ],
 )
 def test_what_stays_a_direct_sum(graph):
