@@ -18,7 +18,8 @@ from ir import make
 from ir.graph import Graph, Node, rebuild, with_inputs
 from ir.ops.contraction import free_axes
 
-MOST_WASTE = 1.3  # taps on zeros, against taps on elements alone
+MOST_WASTE = 1.5  # taps on zeros, against taps on elements alone
+MOST_ALONG = 1.2  # the same along one axis, which a register tile may cover, and leave zeros out
 
 
 def with_halos(graph: Graph) -> Graph:
@@ -127,7 +128,7 @@ def _reaches(node: Node, fold: Node) -> list[_Reach] | None:
         start, stop = begin + low * stride, end + low * stride
         whole = (count + low + high - 1) * stride + (size - 1) * dilation + 1
         found.append(_Reach(low, high, start, stop, max(whole, stop), more))
-    return found if waste <= MOST_WASTE else None
+    return found if waste <= (MOST_WASTE if len(found) > 1 else MOST_ALONG) else None
 
 
 def _operand_axes(dot: Node, places: list[int]) -> tuple[int | None, list[int]]:
