@@ -112,9 +112,7 @@ def _convolved_square(
     m, many = way.m, x.type.rank - 4
     with_ = transforms(m, way.r)
     taps = _turned(with_.taps) if turned else with_.taps
-    tiles = _square_tiles(
-        x, way, sizes, loc, channels_last=True
-    )  # [..., N, rows, columns, n, n, C]
+    tiles = _square_tiles(x, way, sizes, loc, channels_last=True)
     front, end = tuple(range(many)), many + 2
     w = make.transpose(w, (end, end + 1, *front, many, many + 1))
     points = _mixed(w, 0, taps, loc)  # [n, n, ..., C, K]
@@ -147,8 +145,8 @@ def _square_tiles(
     loc: Location | None,
     channels_last: bool = False,
 ) -> Node:
-    """Overlapping tiles of [..., N, C, H, W], transformed: [n, n, ..., N, C, rows, columns]; or the
-    channels last.
+    """Overlapping tiles of [..., N, C, H, W], transformed: [n, n, ..., N, C, rows, columns], or
+    [..., N, rows, columns, n, n, C].
 
     Sums over channels want their neighbours close. Sums over tiles want each channel's tiles in one
     piece: pieces a power of two apart meet in the same few places of the first cache.
@@ -263,9 +261,8 @@ def _tiles_along(x: Node, way: _Way, sizes: Sequence[int], loc: Location | None)
     x = _padded(x, (*(0,) * (rows + 1), -sizes[1] % m))
     tiles = _at(make.window(x, (rows + 1,), (way.n,), (m,), (1,)), loc)
     order = (*range(many), many, rows, rows + 1, rows + 2, many + 1)
-    return _at(
-        make.mix(_at(make.transpose(tiles, order), loc), rows + 1, transforms(m, way.r).tile), loc
-    )
+    tiles = _at(make.transpose(tiles, order), loc)
+    return _at(make.mix(tiles, rows + 1, transforms(m, way.r).tile), loc)
 
 
 # -- both -------------------------------------------------------------------------------------

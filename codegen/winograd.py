@@ -226,9 +226,9 @@ def _windows(node: Node) -> _Windows | None:
         return None
     (source,), axes = node.inputs, node.attrs["axes"]
     others = tuple(axis for axis in range(source.type.rank) if axis not in axes)
-    counts = tuple(int(node.shape[axis]) for axis in axes)
+    counts = tuple(size for axis in axes if isinstance(size := node.shape[axis], int))
     size, stride = node.attrs["size"][0], node.attrs["stride"][0]
-    if len(others) != 2 or size % stride:
+    if len(others) != 2 or len(counts) != len(axes) or size % stride:
         return None
     return _Windows(source, axes, others, size, stride, counts)
 
